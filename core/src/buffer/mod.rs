@@ -1,0 +1,1 @@
+//! Sequences of bounded or compressed size: circular buffer, run-length array.

@@ -1,0 +1,1 @@
+//! Codecs with output limits: gzip, deflate, brotli, lz4, zstd.

@@ -1,0 +1,37 @@
+//! The right to go on: how a caller stops a long computation and sees its progress.
+
+use thiserror::Error;
+
+/// Why a computation ended before its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Stopped {
+    /// The caller cancelled it.
+    #[error("cancelled")]
+    Cancelled,
+    /// Its time limit passed.
+    #[error("time limit exceeded")]
+    TimedOut,
+}
+
+/// Asked by every long kernel between blocks of at most a few milliseconds of work.
+///
+/// An implementation must be cheap (an atomic load): kernels call it thousands of times a second,
+/// from any thread of a parallel section.
+pub trait Control: Sync {
+    /// Reports `done` of `total` units of work and asks whether to go on.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the kernel must return at once, without a result.
+    fn checkpoint(&self, done: u64, total: u64) -> Result<(), Stopped>;
+}
+
+/// A control that never stops anything and keeps no progress.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unstoppable;
+
+impl Control for Unstoppable {
+    fn checkpoint(&self, _done: u64, _total: u64) -> Result<(), Stopped> {
+        Ok(())
+    }
+}

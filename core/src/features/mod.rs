@@ -1,0 +1,1 @@
+//! Numbers out of records: text, numerical, categorical, temporal, wine and dish features.

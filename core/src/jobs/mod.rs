@@ -1,0 +1,1 @@
+//! The job scheduler as a state machine.

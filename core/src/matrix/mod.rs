@@ -1,0 +1,1 @@
+//! Dense and CSR matrices, their product and the similarity of their rows.

@@ -1,0 +1,1 @@
+//! Metrics: windows, histograms, a bounded history and alert rules.

@@ -1,0 +1,1 @@
+//! Biased matrix factorization over ratings.

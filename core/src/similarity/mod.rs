@@ -1,0 +1,1 @@
+//! Similarity between entities over the items that both rated.

@@ -1,0 +1,1 @@
+//! Probabilistic structures: the Bloom filter.

@@ -1,0 +1,1 @@
+//! The same API on Cloudflare Workers.

@@ -1,0 +1,1 @@
+//! Real requests against this server: the load tester.

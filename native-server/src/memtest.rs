@@ -1,0 +1,1 @@
+//! Real allocations through the cache and the structures: the memory test.

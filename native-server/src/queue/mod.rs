@@ -1,0 +1,1 @@
+//! The durable queue: SQLite, one writer with group commit, a pool of workers.

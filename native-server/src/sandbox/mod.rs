@@ -1,0 +1,1 @@
+//! Processor source text in a killable child process.

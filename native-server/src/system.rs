@@ -1,0 +1,1 @@
+//! Samples of this process and this machine.

@@ -1,0 +1,1 @@
+//! Shared vectors and their runners.
