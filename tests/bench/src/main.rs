@@ -1,2 +1,70 @@
-//! Benchmarks against the peers.
-fn main() {}
+//! Benchmarks: each prints, per case, our figure, the peer's from the same run, and the ratio.
+
+mod batch;
+mod cache;
+mod compress;
+mod http;
+mod matrix;
+mod queue;
+mod report;
+mod similarity;
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Parser;
+use report::Report;
+
+/// Runs workloads side by side with their peers.
+#[derive(Parser)]
+pub struct Options {
+    /// Which: similarity matrix cache compress batch queue http. None: all.
+    names: Vec<String>,
+    /// Folder of cache traces (`*.keys.gz`, one decimal key a line); `cache` replays them all.
+    #[arg(long)]
+    traces: Option<PathBuf>,
+    /// Ratings file (userId,itemId,rating,...) that `similarity` compares over.
+    #[arg(long)]
+    ratings: Option<PathBuf>,
+    /// Folder with the shared data sets.
+    #[arg(long, default_value = "../shared/data")]
+    data: PathBuf,
+    /// Also append each case as a JSON line to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Interleaved rounds; the median is reported.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+}
+
+type Bench = fn(&Options, &mut Report) -> anyhow::Result<()>;
+
+const BENCHES: [(&str, Bench); 7] = [
+    ("similarity", similarity::run),
+    ("matrix", matrix::run),
+    ("cache", cache::run),
+    ("compress", compress::run),
+    ("batch", batch::run),
+    ("queue", queue::run),
+    ("http", http::run),
+];
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    if let Some(unknown) = options
+        .names
+        .iter()
+        .find(|n| !BENCHES.iter().any(|b| b.0 == **n))
+    {
+        let known: Vec<_> = BENCHES.iter().map(|b| b.0).collect();
+        bail!("unknown benchmark {unknown:?}; known: {}", known.join(" "));
+    }
+    let mut report = Report::new(options.json.as_deref())?;
+    for (name, run) in BENCHES {
+        if options.names.is_empty() || options.names.iter().any(|n| n == name) {
+            run(&options, &mut report)?;
+        }
+    }
+    report.finish();
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! The `batch` workloads.
+
+use crate::{Options, report::Report};
+
+/// Runs them.
+pub fn run(_options: &Options, _report: &mut Report) -> anyhow::Result<()> {
+    Ok(())
+}
