@@ -1,1 +1,11 @@
 //! The wire: every request and response, their validation, the route list and the error codes.
+//!
+//! Shells hand bytes in and get bytes out; nothing outside this module knows a JSON field name.
+
+pub mod cache;
+pub mod decode;
+pub mod envelope;
+pub mod error;
+pub mod routes;
+
+pub use error::{ApiError, ErrorCode};

@@ -1,0 +1,204 @@
+//! The route list: every call of the API, its method, path and scope, at a glance.
+
+use super::error::{ApiError, ErrorCode};
+
+/// The right that a token must carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Open to anyone who reaches the server (health, documentation).
+    Public,
+    /// Read values, states, metrics.
+    Read,
+    /// Change values, submit work.
+    Write,
+    /// Clear, test under load, profile.
+    Admin,
+}
+
+macro_rules! routes {
+    ($($name:ident $method:ident $path:literal $scope:ident $summary:literal;)*) => {
+        /// One call of the API.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Route { $(#[doc = $summary] $name,)* }
+
+        /// Every route, in the order of the documentation.
+        pub const ROUTES: &[RouteInfo] = &[$(RouteInfo {
+            route: Route::$name, method: stringify!($method), path: $path,
+            scope: Scope::$scope, summary: $summary,
+        },)*];
+    };
+}
+
+/// One row of the route list. A path has at most one parameter, written `{name}`.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct RouteInfo {
+    /// Which call.
+    pub route: Route,
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The path template.
+    pub path: &'static str,
+    /// The right it needs.
+    pub scope: Scope,
+    /// One sentence.
+    pub summary: &'static str,
+}
+
+routes! {
+    CacheStats      GET    "/api/performance/cache/stats"                 Read   "Cache statistics";
+    CacheSet        POST   "/api/performance/cache/set"                   Write  "Set a value, optionally with a time to live";
+    CacheGet        GET    "/api/performance/cache/get/{key}"             Read   "Get a value by its key";
+    CacheDelete     DELETE "/api/performance/cache/delete/{key}"          Write  "Delete one value";
+    CacheClear      DELETE "/api/performance/cache/clear"                 Admin  "Clear the cache";
+    CacheGetMany    POST   "/api/performance/cache/get-many"              Read   "Get several values";
+    CacheSetMany    POST   "/api/performance/cache/set-many"              Write  "Set several values";
+    CacheKeys       GET    "/api/performance/cache/keys"                  Read   "Keys of the cache, a page at a time";
+    CacheWarm       POST   "/api/performance/cache/warm"                  Write  "Warm the cache from NDJSON or from an allowed loader";
+    JobSubmit       POST   "/api/performance/async/job"                   Write  "Submit a job; answered after it is on disk";
+    JobList         GET    "/api/performance/async/jobs"                  Read   "Jobs by status, newest first";
+    JobMetrics      GET    "/api/performance/async/metrics"               Read   "Counters of the job queue and its workers";
+    JobGet          GET    "/api/performance/async/job/{id}"              Read   "Status, progress, position and result of a job";
+    JobCancel       DELETE "/api/performance/async/job/{id}"              Write  "Cancel a job; a running one is stopped";
+    JobResult       GET    "/api/performance/async/job/{id}/result"       Read   "The bare result of a job, with an ETag";
+    JobRetry        POST   "/api/performance/async/job/{id}/retry"        Write  "Queue a failed or cancelled job again";
+    BatchProcess    POST   "/api/performance/batch/process"               Write  "Process a data set in chunks; JSON or NDJSON";
+    BatchMetrics    GET    "/api/performance/batch/metrics"               Read   "Counters of the batches";
+    BatchGet        GET    "/api/performance/batch/{id}"                  Read   "Status, progress and errors of a batch";
+    BatchCancel     DELETE "/api/performance/batch/{id}"                  Write  "Cancel a batch; running chunks are stopped";
+    BatchResults    GET    "/api/performance/batch/{id}/results"          Read   "Processed records, a page at a time, JSON or NDJSON";
+    TaskSubmit      POST   "/api/performance/parallel/task"               Write  "Execute a parallel task";
+    TaskMetrics     GET    "/api/performance/parallel/metrics"            Read   "Counters of the parallel tasks";
+    TaskGet         GET    "/api/performance/parallel/task/{id}"          Read   "Status, progress and result of a task";
+    TaskCancel      DELETE "/api/performance/parallel/task/{id}"          Write  "Cancel a task; a running one is stopped";
+    TaskResult      GET    "/api/performance/parallel/task/{id}/result"   Read   "The bare result of a task: JSON, NPY or MessagePack";
+    MemoryStats     GET    "/api/performance/memory/stats"                Read   "Memory of the process and of what is tracked";
+    MemoryAllocate  POST   "/api/performance/memory/allocate"             Write  "Track an allocation of the host application";
+    MemoryDeallocate POST  "/api/performance/memory/deallocate"           Write  "End the tracking of an allocation";
+    MemoryCompress  POST   "/api/performance/memory/compress"             Write  "Compress data";
+    MemoryDecompress POST  "/api/performance/memory/decompress"           Write  "Decompress data, within limits";
+    MetricsReport   POST   "/api/performance/metrics"                     Write  "Report web vitals and custom metrics";
+    MonitoringSummary GET  "/api/performance/monitoring/summary"          Read   "The state of everything, in one answer";
+    MonitoringMetrics GET  "/api/performance/monitoring/metrics"          Read   "Samples of a category over a range of time";
+    MonitoringAlerts GET   "/api/performance/monitoring/alerts"           Read   "Open alerts";
+    MonitoringExport GET   "/api/performance/monitoring/export"           Read   "Metrics as JSON, CSV or Prometheus text";
+    AlertResolve    POST   "/api/performance/monitoring/alert/{id}/resolve" Write "Resolve an alert by hand";
+    TestLoad        POST   "/api/performance/test/load"                   Admin  "Load test with real requests to this server";
+    TestMemory      POST   "/api/performance/test/memory"                 Admin  "Memory test with real allocations";
+    Events          GET    "/api/performance/events"                      Read   "Server-sent events: job, batch, task, alert, metrics";
+    OpenApi         GET    "/api/openapi.json"                            Public "This API as an OpenAPI document";
+    Docs            GET    "/api/docs"                                    Public "This API as a page";
+    Prometheus      GET    "/metrics"                                     Read   "Metrics as Prometheus text";
+    HealthLive      GET    "/health/live"                                 Public "Whether the process lives";
+    HealthReady     GET    "/health/ready"                                Public "Whether the server takes work";
+}
+
+impl Route {
+    /// Its row.
+    #[must_use]
+    pub fn info(self) -> &'static RouteInfo {
+        // ROUTES is generated in the order of the enum.
+        &ROUTES[self as usize]
+    }
+}
+
+/// A route found for a path, with the raw (still percent-encoded) parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Matched<'a> {
+    /// Which call.
+    pub route: Route,
+    /// The path's parameter; empty for paths without one.
+    pub param: &'a str,
+}
+
+/// Finds the call of a method and path. Literal paths win over parameters, so `/batch/metrics` is
+/// never taken for a batch id. Cost: one pass over the list, prefix comparisons only.
+///
+/// # Errors
+/// `ROUTE_NOT_FOUND`, or `METHOD_NOT_ALLOWED` naming the methods of this path.
+pub fn find<'a>(method: &str, path: &'a str) -> Result<Matched<'a>, ApiError> {
+    let mut found: Option<(&RouteInfo, &'a str)> = None;
+    let mut allowed: Vec<&str> = Vec::new();
+    for info in ROUTES {
+        let Some(param) = match_template(info.path, path) else {
+            continue;
+        };
+        // HEAD is GET without its body.
+        if info.method != method && !(method == "HEAD" && info.method == "GET") {
+            allowed.push(info.method);
+            continue;
+        }
+        if param.is_empty() {
+            return Ok(Matched {
+                route: info.route,
+                param,
+            });
+        }
+        found.get_or_insert((info, param));
+    }
+    if let Some((info, param)) = found {
+        return Ok(Matched {
+            route: info.route,
+            param,
+        });
+    }
+    if allowed.is_empty() {
+        let shown: String = path.chars().take(128).collect();
+        return Err(ApiError::new(
+            ErrorCode::RouteNotFound,
+            format!("no such path: {shown}; the list is at /api/docs"),
+        ));
+    }
+    let message = format!(
+        "method {method} is not allowed here; allowed: {}",
+        allowed.join(", ")
+    );
+    Err(ApiError::new(ErrorCode::MethodNotAllowed, message))
+}
+
+/// `Some("")` for an equal literal path, `Some(param)` for a template that fits.
+fn match_template<'a>(template: &str, path: &'a str) -> Option<&'a str> {
+    let Some((prefix, rest)) = template.split_once('{') else {
+        return (template == path).then_some("");
+    };
+    let suffix = rest.split_once('}')?.1;
+    let param = path.strip_prefix(prefix)?.strip_suffix(suffix)?;
+    (!param.is_empty() && !param.contains('/')).then_some(param)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_finds_itself() {
+        for info in ROUTES {
+            let path = info.path.replace("{id}", "abc").replace("{key}", "a%2Fb");
+            let found = find(info.method, &path).unwrap();
+            assert_eq!(found.route, info.route, "{path}");
+            assert_eq!(info.route.info().path, info.path);
+        }
+    }
+
+    #[test]
+    fn literals_win_over_parameters() {
+        let found = find("GET", "/api/performance/batch/metrics").unwrap();
+        assert_eq!(found.route, Route::BatchMetrics);
+    }
+
+    #[test]
+    fn wrong_methods_and_paths_are_told_apart() {
+        let error = find("PUT", "/api/performance/cache/set").unwrap_err();
+        assert_eq!(error.code, ErrorCode::MethodNotAllowed);
+        assert!(error.message.contains("POST"));
+        assert_eq!(
+            find("GET", "/api/nothing").unwrap_err().code,
+            ErrorCode::RouteNotFound
+        );
+        assert_eq!(
+            find("GET", "/api/performance/cache/get/").unwrap_err().code,
+            ErrorCode::RouteNotFound
+        );
+    }
+}
