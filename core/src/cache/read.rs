@@ -1,0 +1,114 @@
+//! Operations that look up.
+
+use core::hash::{BuildHasher, Hash};
+
+use hashbrown::Equivalent;
+
+use super::{Cache, OnRemove, Removal};
+use crate::time::Timestamp;
+
+impl<K, V, S, L> Cache<K, V, S, L>
+where
+    S: BuildHasher,
+{
+    /// The value of `key`, which becomes the most recently used; counts a hit. An expired entry is
+    /// removed and counts a miss. O(1), no allocation.
+    #[inline]
+    pub fn get<Q>(&mut self, now: Timestamp, key: &Q) -> Option<&V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        L: OnRemove<K, V>,
+    {
+        let slot = self.hit(now, key)?;
+        self.nodes.get(slot as usize).map(|node| &node.value)
+    }
+
+    /// As [`Self::get`], to change the value in place. Its weight stays as it was set.
+    #[inline]
+    pub fn get_mut<Q>(&mut self, now: Timestamp, key: &Q) -> Option<&mut V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        L: OnRemove<K, V>,
+    {
+        let slot = self.hit(now, key)?;
+        self.nodes
+            .get_mut(slot as usize)
+            .map(|node| &mut node.value)
+    }
+
+    /// The live value of `key`; changes neither order nor counters.
+    pub fn peek<Q>(&self, now: Timestamp, key: &Q) -> Option<&V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let slot = self.find(self.hash(key), key)?;
+        let node = self.nodes.get(slot as usize)?;
+        (!node.is_expired(now)).then_some(&node.value)
+    }
+
+    /// Whether `key` has a live value; changes neither order nor counters.
+    pub fn contains<Q>(&self, now: Timestamp, key: &Q) -> bool
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.peek(now, key).is_some()
+    }
+
+    /// Gets each key in turn and shows it to `each` with its value; returns the hits.
+    pub fn get_many<'q, Q>(
+        &mut self,
+        now: Timestamp,
+        keys: impl IntoIterator<Item = &'q Q>,
+        mut each: impl FnMut(&'q Q, Option<&V>),
+    ) -> usize
+    where
+        Q: Hash + Equivalent<K> + ?Sized + 'q,
+        L: OnRemove<K, V>,
+    {
+        let mut hits = 0;
+        for key in keys {
+            let value = self.get(now, key);
+            hits += usize::from(value.is_some());
+            each(key, value);
+        }
+        hits
+    }
+
+    #[inline]
+    fn hit<Q>(&mut self, now: Timestamp, key: &Q) -> Option<u32>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        L: OnRemove<K, V>,
+    {
+        let Some(slot) = self.find(self.hash(key), key) else {
+            self.counters.misses += 1;
+            return None;
+        };
+        if self.nodes[slot as usize].is_expired(now) {
+            self.counters.misses += 1;
+            self.discard(slot, Removal::Expired);
+            return None;
+        }
+        self.counters.hits += 1;
+        self.recency.touch(slot);
+        Some(slot)
+    }
+
+    #[inline]
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u32 {
+        let hash = self.hasher.hash_one(key);
+        (hash ^ (hash >> 32)) as u32
+    }
+
+    #[inline]
+    pub(super) fn find<Q>(&self, hash: u32, key: &Q) -> Option<u32>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        self.index.find(hash, |slot| {
+            self.nodes
+                .get(slot as usize)
+                .is_some_and(|node| key.equivalent(&node.key))
+        })
+    }
+}
