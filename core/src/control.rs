@@ -35,3 +35,9 @@ impl Control for Unstoppable {
         Ok(())
     }
 }
+
+impl<C: Control + ?Sized> Control for &C {
+    fn checkpoint(&self, done: u64, total: u64) -> Result<(), Stopped> {
+        (**self).checkpoint(done, total)
+    }
+}

@@ -1,2 +1,97 @@
-//! Automation of the workspace.
-fn main() {}
+//! Automation of the workspace: `cargo xtask setup|build|serve|test|bench|soak|vectors|openapi`.
+
+mod shell;
+mod test;
+mod toolchain;
+mod wasm;
+
+use clap::{Parser, Subcommand};
+use shell::{cargo, root};
+
+#[derive(Parser)]
+#[command(about = "Automation of the SommOS workspace")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what the build and the tests need beyond Rust and Node.
+    Setup,
+    /// Build the server (release) and the wasm package.
+    Build,
+    /// Build and run the server; arguments after `--` are its own.
+    Serve {
+        /// Arguments of the server.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Run every test, or the groups named by --only; ends with one line `N passed, N failed`.
+    Test {
+        /// Groups: lint core server vectors wasm.
+        #[arg(long)]
+        only: Vec<String>,
+    },
+    /// Run benchmarks beside their peers: similarity matrix cache compress batch queue http.
+    Bench {
+        /// Names and options of the benchmarks (`--traces DIR`, `--ratings FILE`, `--json FILE`).
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Run the long tests: simulation over many seeds, kill -9 under load, hostile input.
+    Soak {
+        /// Names and options: simulation kill hostile limits cancel; none: all.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Replay the shared vectors against core and the server, and count them.
+    Vectors,
+    /// Write the OpenAPI document to standard output.
+    Openapi,
+}
+
+fn main() -> anyhow::Result<()> {
+    std::env::set_current_dir(root())?;
+    match Cli::parse().command {
+        Command::Setup => toolchain::setup(),
+        Command::Build => {
+            cargo(["build", "--release", "--package", "sommos-server"]).run()?;
+            wasm::build().map(|_| ())
+        }
+        Command::Serve { args } => cargo(["run", "--release", "--package", "sommos-server", "--"])
+            .args(args)
+            .run(),
+        Command::Test { only } => test::run(&only),
+        Command::Bench { args } => {
+            cargo(["build", "--release", "--package", "sommos-server"]).run()?;
+            cargo(["run", "--release", "--package", "sommos-bench", "--"])
+                .args(args)
+                .run()
+        }
+        Command::Soak { args } => {
+            cargo(["build", "--release", "--package", "sommos-server"]).run()?;
+            cargo([
+                "run",
+                "--release",
+                "--package",
+                "sommos-tests",
+                "--bin",
+                "soak",
+                "--",
+            ])
+            .args(args)
+            .run()
+        }
+        Command::Vectors => test::run(&["vectors".to_owned()]),
+        Command::Openapi => cargo([
+            "run",
+            "--quiet",
+            "--package",
+            "sommos-server",
+            "--",
+            "openapi",
+        ])
+        .run(),
+    }
+}

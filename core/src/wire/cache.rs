@@ -10,7 +10,7 @@ use super::{
     decode,
     error::{ApiError, ErrorCode},
 };
-use crate::limits::Limits;
+use crate::{cache::CacheStats, limits::Limits};
 
 const REQUIRED: &str = "Key and value are required";
 
@@ -206,6 +206,40 @@ pub struct CacheStatsResponse {
     pub memory_usage: u64,
     /// Most bytes.
     pub max_memory: u64,
+}
+
+impl CacheStatsResponse {
+    /// The statistics of one cache that is kept in several parts.
+    #[must_use]
+    pub fn sum(parts: &[CacheStats], max_memory: u64) -> Self {
+        let sum = |field: fn(&CacheStats) -> u64| parts.iter().map(field).sum::<u64>();
+        let (hits, misses) = (sum(|s| s.hits), sum(|s| s.misses));
+        let size: usize = parts.iter().map(|s| s.size).sum();
+        let max_size: usize = parts.iter().map(|s| s.max_size).sum();
+        Self {
+            hits,
+            misses,
+            evictions: sum(|s| s.evictions),
+            expirations: sum(|s| s.expirations),
+            sets: sum(|s| s.sets),
+            deletes: sum(|s| s.deletes),
+            hit_rate: two_decimals(hits as f64, (hits + misses) as f64),
+            size,
+            max_size,
+            utilization: two_decimals(size as f64, max_size as f64),
+            memory_usage: sum(|s| s.memory_usage),
+            max_memory,
+        }
+    }
+}
+
+/// `part / whole` rounded to two decimals, as SommOS shows it; 0 of nothing.
+fn two_decimals(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 {
+        (part / whole * 100.0).round() / 100.0
+    } else {
+        0.0
+    }
 }
 
 /// `data` of GET /cache/keys.

@@ -6,6 +6,8 @@ pub mod cache;
 pub mod decode;
 pub mod envelope;
 pub mod error;
+pub mod memory;
 pub mod routes;
+pub mod testing;
 
 pub use error::{ApiError, ErrorCode};

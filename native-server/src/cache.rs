@@ -1,0 +1,202 @@
+//! The server's cache: core's cache in shards, so that cores seldom meet at one lock.
+
+use std::{
+    hash::BuildHasher as _,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use sommos_core::{
+    cache::{Cache, CacheConfig, CacheError},
+    limits::Limits,
+    time::Timestamp,
+    wire::{
+        ApiError, ErrorCode,
+        cache::{CacheSet, CacheStatsResponse},
+        envelope,
+    },
+};
+
+/// Values are kept as the answer of a get (`{"success":true,"data":VALUE}`), so that a hit is sent
+/// without copying or encoding anything.
+type Shard = Mutex<Cache<Box<str>, Bytes>>;
+
+const HEAD: usize = br#"{"success":true,"data":"#.len();
+
+/// Fewest entries of a shard: below it, splitting would make limits visibly coarse.
+const SHARD_ENTRIES_MIN: usize = 1024;
+/// A shard's share of the bytes holds at least so many of the largest values.
+const SHARD_VALUES_MIN: u64 = 4;
+
+/// The cache of one server.
+pub struct ShardedCache {
+    shards: Box<[Shard]>,
+    hasher: foldhash::fast::FixedState,
+}
+
+impl ShardedCache {
+    /// A cache of these limits, in a power of two of shards: four for each core, fewer when the
+    /// limits are small.
+    ///
+    /// # Errors
+    /// [`CacheError`] when a limit is out of range.
+    pub fn new(
+        max_entries: usize,
+        max_bytes: u64,
+        default_ttl_ms: u64,
+        limits: &Limits,
+    ) -> Result<Self, CacheError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let by_bytes = max_bytes / (SHARD_VALUES_MIN * limits.cache_value_bytes.max(1) as u64);
+        let most = (4 * cores)
+            .min(max_entries / SHARD_ENTRIES_MIN)
+            .min(by_bytes as usize)
+            .max(1);
+        let count = if most.is_power_of_two() {
+            most
+        } else {
+            most.next_power_of_two() / 2
+        };
+        let shards = (0..count)
+            .map(|i| {
+                // The first shards take what does not divide evenly: the sum is exact.
+                let entries = max_entries / count + usize::from(i < max_entries % count);
+                let config = CacheConfig {
+                    max_entries: entries,
+                    max_weight_bytes: max_bytes / count as u64,
+                    default_ttl_ms: Some(default_ttl_ms),
+                    ..CacheConfig::default()
+                };
+                Cache::new(config).map(Mutex::new)
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            shards,
+            hasher: foldhash::fast::FixedState::with_seed(0x5011_1105),
+        })
+    }
+
+    fn shard(&self, key: &str) -> MutexGuard<'_, Cache<Box<str>, Bytes>> {
+        // The high bits: the cache's own table uses the low ones of another hash.
+        let hash = self.hasher.hash_one(key);
+        let index = (hash >> 32) as usize & (self.shards.len() - 1);
+        lock(&self.shards[index])
+    }
+
+    /// The whole answer of a get: `{"success":true,"data":VALUE}`.
+    pub fn get(&self, now: Timestamp, key: &str) -> Option<Bytes> {
+        self.shard(key).get(now, key).cloned()
+    }
+
+    /// The JSON text of a value.
+    pub fn get_value(&self, now: Timestamp, key: &str) -> Option<Bytes> {
+        self.get(now, key)
+            .map(|answer| answer.slice(HEAD..answer.len() - 1))
+    }
+
+    /// Sets one value.
+    ///
+    /// # Errors
+    /// `TOO_LARGE` when the value alone is over the cache's limit.
+    pub fn set(&self, now: Timestamp, set: &CacheSet<'_>) -> Result<(), ApiError> {
+        let answer = Bytes::from(envelope::raw_data(set.value.as_bytes()));
+        let weight = (set.key.len() + answer.len()) as u64;
+        self.shard(&set.key)
+            .set(now, Box::from(&*set.key), answer, weight, set.ttl_ms)
+            .map(|_| ())
+            .map_err(|error| ApiError::new(ErrorCode::TooLarge, error.to_string()).at("value"))
+    }
+
+    /// Removes one value; whether there was a live one.
+    pub fn remove(&self, now: Timestamp, key: &str) -> bool {
+        self.shard(key).remove(now, key).is_some()
+    }
+
+    /// Removes everything; how many entries there were.
+    pub fn clear(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).clear()).sum()
+    }
+
+    /// Removes up to `max` expired entries of each shard; how many.
+    pub fn cleanup(&self, now: Timestamp, max: usize) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| lock(shard).cleanup(now, max))
+            .sum()
+    }
+
+    /// Up to `limit` live keys, and how many entries there are.
+    pub fn keys(&self, now: Timestamp, limit: usize) -> (Vec<String>, usize) {
+        let mut keys = Vec::new();
+        let mut total = 0;
+        for shard in &self.shards {
+            let shard = lock(shard);
+            total += shard.len();
+            let room = limit - keys.len();
+            keys.extend(shard.keys(now).take(room).map(|key| key.to_string()));
+        }
+        (keys, total)
+    }
+
+    /// Entries in all.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The statistics of all shards together.
+    pub fn stats(&self) -> CacheStatsResponse {
+        let all: Vec<_> = self
+            .shards
+            .iter()
+            .map(|shard| lock(shard).stats())
+            .collect();
+        let max_memory = self
+            .shards
+            .iter()
+            .map(|s| lock(s).config().max_weight_bytes)
+            .sum();
+        CacheStatsResponse::sum(&all, max_memory)
+    }
+}
+
+/// A panic while a shard was locked cannot have left it half changed: core's cache does not call
+/// out. So a poisoned lock is taken as it is.
+fn lock(shard: &Shard) -> MutexGuard<'_, Cache<Box<str>, Bytes>> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_add_up_to_the_limits() {
+        let cache = ShardedCache::new(100_001, 1 << 30, 1000, &Limits::default()).unwrap();
+        assert_eq!(cache.stats().max_size, 100_001);
+        let small = ShardedCache::new(3, 1 << 30, 1000, &Limits::default()).unwrap();
+        assert_eq!(small.shards.len(), 1);
+    }
+
+    #[test]
+    fn a_hit_is_the_answer_and_its_value_a_slice_of_it() {
+        let cache = ShardedCache::new(10, 1 << 20, 1000, &Limits::default()).unwrap();
+        let now = Timestamp(1);
+        let set = CacheSet {
+            key: "k".into(),
+            value: "[1]",
+            ttl_ms: None,
+        };
+        cache.set(now, &set).unwrap();
+        assert_eq!(
+            &cache.get(now, "k").unwrap()[..],
+            br#"{"success":true,"data":[1]}"#
+        );
+        assert_eq!(&cache.get_value(now, "k").unwrap()[..], b"[1]");
+        assert!(cache.get(now.plus_ms(1000), "k").is_none());
+    }
+}

@@ -1,0 +1,173 @@
+//! `cargo xtask test`: the groups, one after the other, and the one line that sums them up.
+
+use anyhow::bail;
+
+use crate::{
+    shell::{Step, cargo},
+    toolchain, wasm,
+};
+
+/// What a group counted.
+#[derive(Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+}
+
+type Group = fn(&mut Tally) -> anyhow::Result<()>;
+
+const GROUPS: [(&str, Group); 5] = [
+    ("lint", lint),
+    ("core", core),
+    ("server", server),
+    ("vectors", vectors),
+    ("wasm", wasm_vectors),
+];
+
+/// Runs the groups named (none: all). Ends the process with 1 when anything failed.
+pub fn run(only: &[String]) -> anyhow::Result<()> {
+    let names: Vec<_> = GROUPS.iter().map(|g| g.0).collect();
+    if let Some(unknown) = only.iter().find(|n| !names.contains(&n.as_str())) {
+        bail!("unknown group {unknown:?}; known: {}", names.join(" "));
+    }
+    let mut total = Tally::default();
+    for (name, group) in GROUPS {
+        if !only.is_empty() && !only.iter().any(|n| n == name) {
+            continue;
+        }
+        let mut tally = Tally::default();
+        println!("== {name}");
+        if let Err(error) = group(&mut tally) {
+            println!("{name}: {error:#}");
+            tally.failed = tally.failed.max(1);
+        }
+        println!(
+            "== {name}: {} passed, {} failed",
+            tally.passed, tally.failed
+        );
+        total.passed += tally.passed;
+        total.failed += tally.failed;
+    }
+    println!("{} passed, {} failed", total.passed, total.failed);
+    if total.failed > 0 {
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+impl Tally {
+    /// Runs a command and adds up the closing lines of its test runners. A command that fails
+    /// without having counted a failure is one.
+    fn count(&mut self, step: Step) -> anyhow::Result<()> {
+        let before = self.failed;
+        let ok = step.lines(|line| self.read(line))?;
+        if !ok && self.failed == before {
+            self.failed += 1;
+        }
+        Ok(())
+    }
+
+    /// A command that either holds or does not.
+    fn check(&mut self, step: Step) {
+        match step.run() {
+            Ok(()) => self.passed += 1,
+            Err(error) => {
+                println!("{error:#}");
+                self.failed += 1;
+            }
+        }
+    }
+
+    /// Reads `test result: ok. 3 passed; 0 failed; ...` of cargo and `3 passed, 0 failed` of ours.
+    fn read(&mut self, line: &str) {
+        let line = line.trim();
+        let line = line
+            .strip_prefix("test result: ok. ")
+            .or_else(|| line.strip_prefix("test result: FAILED. "))
+            .unwrap_or(line);
+        let mut parts = line.split([';', ',']).map(str::trim);
+        let count = |part: Option<&str>, word: &str| -> Option<u64> {
+            part?.strip_suffix(word)?.trim().parse().ok()
+        };
+        let Some(passed) = count(parts.next(), "passed") else {
+            return;
+        };
+        let Some(failed) = count(parts.next(), "failed") else {
+            return;
+        };
+        self.passed += passed;
+        self.failed += failed;
+    }
+}
+
+fn lint(tally: &mut Tally) -> anyhow::Result<()> {
+    tally.check(cargo(["fmt", "--all", "--check"]));
+    tally.check(cargo([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--features",
+        "sommos-core/rayon,sommos-core/native-codecs,sommos-core/openapi",
+        "--",
+        "-D",
+        "warnings",
+    ]));
+    Ok(())
+}
+
+fn core(tally: &mut Tally) -> anyhow::Result<()> {
+    // Both ways of building it: as the shells without threads do, and as the server does.
+    tally.count(cargo(["test", "--package", "sommos-core", "--lib"]))?;
+    tally.count(cargo([
+        "test",
+        "--package",
+        "sommos-core",
+        "--features",
+        "rayon,native-codecs,openapi",
+    ]))
+}
+
+fn server(tally: &mut Tally) -> anyhow::Result<()> {
+    tally.count(cargo([
+        "test",
+        "--package",
+        "sommos-server",
+        "--package",
+        "xtask",
+    ]))
+}
+
+fn vectors(tally: &mut Tally) -> anyhow::Result<()> {
+    tally.count(cargo(["test", "--package", "sommos-tests"]))?;
+    tally.count(cargo([
+        "run",
+        "--package",
+        "sommos-tests",
+        "--bin",
+        "vectors",
+    ]))
+}
+
+fn wasm_vectors(tally: &mut Tally) -> anyhow::Result<()> {
+    toolchain::node()?;
+    let module = wasm::build()?;
+    let step = Step::new("node")
+        .args(["tests/node/vectors.mjs"])
+        .args([&module]);
+    tally.count(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+
+    #[test]
+    fn closing_lines_are_added_up() {
+        let mut tally = Tally::default();
+        tally.read("test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured");
+        tally.read("test result: FAILED. 1 passed; 2 failed; 0 ignored");
+        tally.read("150 passed, 3 failed");
+        tally.read("running 12 tests");
+        assert_eq!((tally.passed, tally.failed), (163, 5));
+    }
+}
