@@ -11,8 +11,8 @@ pub(super) struct Node<K, V> {
     pub(super) deadline: Timestamp,
     /// Weight plus overhead, bytes.
     pub(super) charge: u64,
-    /// The key's hash as the index wants it.
-    pub(super) hash: u32,
+    /// The key's hash.
+    pub(super) hash: u64,
 }
 
 impl<K, V> Node<K, V> {

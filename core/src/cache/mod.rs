@@ -37,10 +37,10 @@
 //! | part | bytes |
 //! |---|--:|
 //! | key and value themselves, `Box<str>` + `Bytes` | 16 + 32 |
-//! | deadline, charge, hash, padding | 24 |
+//! | deadline, charge, hash | 24 |
 //! | recency links | 8 |
 //! | timer links (only once an entry has a deadline) | 8 |
-//! | share of the index, 8-byte cells, load 3/8 to 3/4 | 10.7 to 21.3 |
+//! | share of the index, 5-byte places, load 7/32 to 7/8 | 5.7 to 22.9 |
 //!
 //! [`Cache::allocated_bytes`] tells the exact size of these tables. The wheel adds 2.9 kB per
 //! cache.
@@ -100,6 +100,9 @@ pub struct Cache<K, V, S = FixedState, L = ()> {
     /// Sum of the charges of all entries, at most `config.max_weight_bytes`.
     weight_bytes: u64,
     counters: Counters,
+    /// A hash that no entry has, known from a get that missed, until the next insertion: the set
+    /// that follows a miss need not search again.
+    absent: Option<u64>,
 }
 
 impl<K, V> Cache<K, V> {
@@ -129,6 +132,7 @@ impl<K, V, S, L> Cache<K, V, S, L> {
             wheel: Wheel::default(),
             weight_bytes: 0,
             counters: Counters::default(),
+            absent: None,
         })
     }
 

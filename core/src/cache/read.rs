@@ -80,8 +80,17 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
         L: OnRemove<K, V>,
     {
-        let Some(slot) = self.find(self.hash(key), key) else {
+        let hash = self.hash(key);
+        let mut shared = false;
+        let found = self.index.find(hash, |slot| {
+            self.nodes.get(slot as usize).is_some_and(|node| {
+                shared |= node.hash == hash;
+                key.equivalent(&node.key)
+            })
+        });
+        let Some(slot) = found else {
             self.counters.misses += 1;
+            self.absent = (!shared).then_some(hash);
             return None;
         };
         if self.nodes[slot as usize].is_expired(now) {
@@ -95,13 +104,12 @@ where
     }
 
     #[inline]
-    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u32 {
-        let hash = self.hasher.hash_one(key);
-        (hash ^ (hash >> 32)) as u32
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        self.hasher.hash_one(key)
     }
 
     #[inline]
-    pub(super) fn find<Q>(&self, hash: u32, key: &Q) -> Option<u32>
+    pub(super) fn find<Q>(&self, hash: u64, key: &Q) -> Option<u32>
     where
         Q: Equivalent<K> + ?Sized,
     {

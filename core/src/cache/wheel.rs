@@ -52,11 +52,15 @@ pub(super) struct Wheel {
 }
 
 impl Wheel {
-    /// Schedules an idle slot.
+    /// Schedules an idle slot, unless its deadline is never.
+    #[inline]
     pub(super) fn schedule(&mut self, slot: u32, deadline: Timestamp) {
-        if deadline == Timestamp::FAR_FUTURE {
-            return;
+        if deadline != Timestamp::FAR_FUTURE {
+            self.start(slot, deadline);
         }
+    }
+
+    fn start(&mut self, slot: u32, deadline: Timestamp) {
         if self.heads.is_empty() {
             self.heads = vec![NIL; DUE + 1].into();
         }
@@ -113,6 +117,7 @@ impl Wheel {
 
     /// A slot whose deadline is not after `now`, still scheduled; none when there is none. O(1)
     /// amortized; while the clock is back by up to [`JITTER_MS`], O(deadlines in that time).
+    #[inline]
     pub(super) fn due(
         &mut self,
         now: Timestamp,
@@ -122,6 +127,10 @@ impl Wheel {
             self.elapsed = now.0;
             return None;
         }
+        self.advance(now, deadline)
+    }
+
+    fn advance(&mut self, now: Timestamp, deadline: impl Fn(u32) -> Timestamp) -> Option<u32> {
         if now.0 < self.elapsed {
             if self.elapsed - now.0 <= JITTER_MS {
                 return self.due_before_elapsed(now, deadline);

@@ -35,7 +35,12 @@ where
     ) -> Result<SetOutcome, CacheError> {
         let mut outcome = SetOutcome::default();
         let hash = self.hash(&key);
-        let mut old = self.find(hash, &key);
+        let known_absent = self.absent.take() == Some(hash);
+        let mut old = if known_absent {
+            None
+        } else {
+            self.find(hash, &key)
+        };
         if let Some(slot) = old
             && self.nodes[slot as usize].is_expired(now)
         {
@@ -192,7 +197,9 @@ where
         if self.nodes.len() == self.nodes.capacity() {
             self.grow();
         }
-        self.index.insert(node.hash, slot);
+        let nodes = &self.nodes;
+        self.index
+            .insert(node.hash, slot, |slot| nodes[slot as usize].hash);
         self.recency.push_slot();
         self.wheel.schedule(slot, node.deadline);
         self.weight_bytes += node.charge;
@@ -207,7 +214,9 @@ where
         let (hash, charge) = (node.hash, node.charge);
         let old = core::mem::replace(&mut self.nodes[slot as usize], node);
         self.index.remove(old.hash, slot);
-        self.index.insert(hash, slot);
+        let nodes = &self.nodes;
+        self.index
+            .insert(hash, slot, |slot| nodes[slot as usize].hash);
         self.weight_bytes = self.weight_bytes - old.charge + charge;
         self.listener
             .on_remove(old.key, old.value, Removal::Evicted);
