@@ -1,0 +1,248 @@
+//! [`Csr`]: sparse, read-only, compressed rows.
+
+use super::{Matrix, MatrixError, checked_len};
+
+/// A sparse f64 matrix in compressed rows. Only rows that have entries are listed, so that a
+/// matrix of millions of rows with ten entries takes some hundred bytes.
+///
+/// 12 bytes an entry (u32 column, f64 value), 8 bytes a non-empty row. Entries that are exactly 0
+/// are not kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Csr {
+    rows: u32,
+    cols: u32,
+    /// Non-empty rows, ascending.
+    row_ids: Vec<u32>,
+    /// Where the entries of each end; they start where the row before it ends.
+    row_ends: Vec<u32>,
+    col_ids: Vec<u32>,
+    values: Vec<f64>,
+}
+
+impl Csr {
+    /// Without entries.
+    ///
+    /// # Errors
+    /// [`MatrixError::Empty`] and [`MatrixError::DimensionTooLarge`].
+    pub fn new(rows: usize, cols: usize) -> Result<Self, MatrixError> {
+        if rows == 0 || cols == 0 {
+            return Err(MatrixError::Empty { rows, cols });
+        }
+        let (Ok(r), Ok(c)) = (u32::try_from(rows), u32::try_from(cols)) else {
+            return Err(MatrixError::DimensionTooLarge { rows, cols });
+        };
+        Ok(Self {
+            rows: r,
+            cols: c,
+            row_ids: Vec::new(),
+            row_ends: Vec::new(),
+            col_ids: Vec::new(),
+            values: Vec::new(),
+        })
+    }
+
+    /// From entries in any order; of several at one place the last counts. O(n log n).
+    ///
+    /// # Errors
+    /// Those of [`Csr::new`]; [`MatrixError::TooLarge`] above `limit` entries;
+    /// [`MatrixError::OutOfRange`]; [`MatrixError::NonFinite`].
+    pub fn from_entries(
+        rows: usize,
+        cols: usize,
+        entries: &[(usize, usize, f64)],
+        limit: usize,
+    ) -> Result<Self, MatrixError> {
+        let mut csr = Self::new(rows, cols)?;
+        csr.check_entries(entries.len(), limit)?;
+        let mut keyed = Vec::with_capacity(entries.len());
+        for &(row, col, value) in entries {
+            keyed.push((csr.key(row, col)?, value));
+            if !value.is_finite() {
+                return Err(MatrixError::NonFinite { row, col });
+            }
+        }
+        keyed.sort_by_key(|e| e.0);
+        let last_of_place = |i: usize| keyed.get(i + 1).is_none_or(|n| n.0 != keyed[i].0);
+        for (i, &(key, value)) in keyed.iter().enumerate() {
+            if last_of_place(i) {
+                csr.push(key, value, 0.0);
+            }
+        }
+        csr.shrink();
+        Ok(csr)
+    }
+
+    /// The non-zero elements of a dense matrix.
+    ///
+    /// # Errors
+    /// [`MatrixError::DimensionTooLarge`]; [`MatrixError::TooLarge`] above 2³² - 1 entries.
+    pub fn from_dense(dense: &Matrix<f64>) -> Result<Self, MatrixError> {
+        let mut csr = Self::new(dense.rows(), dense.cols())?;
+        let count = dense.as_slice().iter().filter(|&&v| v != 0.0).count();
+        csr.check_entries(count, usize::MAX)?;
+        csr.reserve(count);
+        for (row, values) in dense.iter_rows().enumerate() {
+            for (col, &value) in values.iter().enumerate() {
+                csr.push((row as u64) << 32 | col as u64, value, 0.0);
+            }
+        }
+        Ok(csr)
+    }
+
+    /// All elements.
+    ///
+    /// # Errors
+    /// [`MatrixError::TooLarge`] above `limit` elements.
+    pub fn to_dense(&self, limit: usize) -> Result<Matrix<f64>, MatrixError> {
+        let (rows, cols) = (self.rows(), self.cols());
+        let mut data = vec![0.0; checked_len(rows, cols, limit)?];
+        for (row, ids, values) in self.iter_rows() {
+            for (&col, &value) in ids.iter().zip(values) {
+                data[row * cols + col as usize] = value;
+            }
+        }
+        Ok(Matrix::from_parts(rows, cols, data))
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows as usize
+    }
+
+    /// Number of columns.
+    #[must_use]
+    pub fn cols(&self) -> usize {
+        self.cols as usize
+    }
+
+    /// Entries kept.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Bytes of the heap, as allocated, and of the struct.
+    #[must_use]
+    pub fn memory_usage(&self) -> usize {
+        let ids = self.row_ids.capacity() + self.row_ends.capacity() + self.col_ids.capacity();
+        size_of::<Self>() + ids * size_of::<u32>() + self.values.capacity() * size_of::<f64>()
+    }
+
+    /// The entry there, if it is kept; O(log). `None` also outside of the matrix.
+    #[must_use]
+    pub fn get(&self, row: usize, col: usize) -> Option<f64> {
+        let row = u32::try_from(row).ok()?;
+        let col = u32::try_from(col).ok()?;
+        // Without empty rows the list is 0, 1, 2, ..: no search.
+        let slot = match self.row_ids.get(row as usize) {
+            Some(&id) if id == row => row as usize,
+            _ => self.row_ids.binary_search(&row).ok()?,
+        };
+        let (ids, values) = self.slot(slot);
+        values.get(ids.binary_search(&col).ok()?).copied()
+    }
+
+    /// `(row, columns, values)` of each row that has entries, both ascending.
+    pub fn iter_rows(&self) -> impl ExactSizeIterator<Item = (usize, &[u32], &[f64])> {
+        self.row_ids.iter().enumerate().map(|(slot, &row)| {
+            let (ids, values) = self.slot(slot);
+            (row as usize, ids, values)
+        })
+    }
+
+    /// Rows that have entries.
+    pub(super) fn slots(&self) -> usize {
+        self.row_ids.len()
+    }
+
+    /// The number of the `slot`-th row that has entries.
+    pub(super) fn slot_row(&self, slot: usize) -> usize {
+        self.row_ids.get(slot).map_or(0, |&r| r as usize)
+    }
+
+    /// The `slot`-th row that has entries.
+    pub(super) fn slot(&self, slot: usize) -> (&[u32], &[f64]) {
+        let start = match slot.checked_sub(1) {
+            Some(before) => self.row_ends.get(before).map_or(0, |&e| e as usize),
+            None => 0,
+        };
+        let end = self.row_ends.get(slot).map_or(start, |&e| e as usize);
+        let ids = self.col_ids.get(start..end).unwrap_or_default();
+        (ids, self.values.get(start..end).unwrap_or_default())
+    }
+
+    /// Row `row`, empty when it has no entries.
+    pub(super) fn row_entries(&self, row: u32) -> (&[u32], &[f64]) {
+        match self.row_ids.get(row as usize) {
+            Some(&id) if id == row => self.slot(row as usize),
+            _ => match self.row_ids.binary_search(&row) {
+                Ok(slot) => self.slot(slot),
+                Err(_) => (&[], &[]),
+            },
+        }
+    }
+
+    /// Row in the upper half, column in the lower: the order of the entries.
+    pub(super) fn key(&self, row: usize, col: usize) -> Result<u64, MatrixError> {
+        if row < self.rows() && col < self.cols() {
+            return Ok((row as u64) << 32 | col as u64);
+        }
+        Err(MatrixError::OutOfRange {
+            row,
+            col,
+            rows: self.rows(),
+            cols: self.cols(),
+        })
+    }
+
+    pub(super) fn check_entries(&self, count: usize, limit: usize) -> Result<(), MatrixError> {
+        let limit = limit.min(u32::MAX as usize);
+        if count <= limit {
+            return Ok(());
+        }
+        Err(MatrixError::TooLarge {
+            rows: count,
+            cols: 1,
+            limit,
+        })
+    }
+
+    pub(super) fn reserve(&mut self, entries: usize) {
+        self.col_ids.reserve_exact(entries);
+        self.values.reserve_exact(entries);
+    }
+
+    /// Appends an entry after all others; one equal to `default` is left out.
+    pub(super) fn push(&mut self, key: u64, value: f64, default: f64) {
+        if value == default {
+            return;
+        }
+        let row = (key >> 32) as u32;
+        self.col_ids.push(key as u32);
+        self.values.push(value);
+        let end = self.values.len() as u32;
+        match self.row_ends.last_mut() {
+            Some(last) if self.row_ids.last() == Some(&row) => *last = end,
+            _ => {
+                self.row_ids.push(row);
+                self.row_ends.push(end);
+            }
+        }
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.row_ids.shrink_to_fit();
+        self.row_ends.shrink_to_fit();
+        self.col_ids.shrink_to_fit();
+        self.values.shrink_to_fit();
+    }
+
+    /// Every entry with its key, ascending.
+    pub(super) fn iter_keys(&self) -> impl Iterator<Item = (u64, f64)> {
+        self.iter_rows().flat_map(|(row, ids, values)| {
+            let key = move |&col: &u32| (row as u64) << 32 | u64::from(col);
+            ids.iter().map(key).zip(values.iter().copied())
+        })
+    }
+}
