@@ -1,1 +1,15 @@
-//! Data sets in chunks: the plan of a batch, its progress, and the built-in operations on records.
+//! Data sets in chunks: the plan of a batch, the book of its progress, and the built-in operations
+//! on records.
+//!
+//! A batch is a group of chunk jobs in the [scheduler](crate::jobs) and a [`Book`] that counts how
+//! they end. One bad chunk fails alone and is named in the book; the others go on.
+
+mod book;
+mod ledger;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+pub use book::{BatchOptions, BatchStatus, Book, ChunkError};
+pub use ledger::{BatchChange, BatchEvent, BatchEventKind, BatchMetrics, Ledger};
+pub use plan::{Plan, PlanError, plan};

@@ -1,0 +1,460 @@
+//! All batches: their books, kept in step with the scheduler that runs their chunks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::book::{BatchOptions, BatchStatus, Book, Outcome};
+use crate::{
+    jobs::{
+        BatchId, Event, EventKind, GroupRecord, IdMap, JobError, JobSpec, Kind, Retention, SLEW_MS,
+        Scheduler, Submitted,
+    },
+    time::Timestamp,
+};
+
+/// What must be written down of a batch.
+#[derive(Debug)]
+pub enum BatchChange<'a> {
+    /// A book to insert or replace.
+    Upsert(&'a Book),
+    /// A batch to delete, with all that belongs to it.
+    Remove {
+        /// Its primary key.
+        key: u64,
+        /// Its id.
+        id: BatchId,
+    },
+}
+
+/// Something to announce of a batch after the commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchEvent {
+    /// When.
+    pub at: Timestamp,
+    /// Which batch.
+    pub id: BatchId,
+    /// What.
+    pub kind: BatchEventKind,
+}
+
+/// What happened to a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchEventKind {
+    /// It was opened.
+    Queued,
+    /// Its first chunk began.
+    Started,
+    /// It came further.
+    Progress {
+        /// Percent of its chunks.
+        percent: u8,
+        /// Items of its completed chunks.
+        processed_items: u64,
+    },
+    /// It ended.
+    Ended(BatchStatus),
+}
+
+/// SommOS's counters of batches.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct BatchMetrics {
+    /// Ever opened.
+    pub total: u64,
+    /// Completed, perhaps with errors.
+    pub completed: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Cancelled.
+    pub cancelled: u64,
+    /// Queued or running now.
+    pub active: u64,
+    /// Items of completed chunks, all batches together.
+    pub items: u64,
+    /// Mean processing time of those that ended, milliseconds.
+    pub average_ms: f64,
+}
+
+/// The books of all batches. Every method that concerns chunks takes the scheduler that holds
+/// them; [`Self::apply`] must see all its events, in order and before the changes are drained.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    now: Timestamp,
+    books: BTreeMap<u64, Book>,
+    by_id: IdMap<BatchId, u64>,
+    deadlines: BTreeSet<(Timestamp, u64)>,
+    ended: BTreeSet<(Timestamp, u64)>,
+    ended_bytes: u64,
+    dirty: BTreeSet<u64>,
+    removed: Vec<(u64, BatchId)>,
+    events: Vec<BatchEvent>,
+    metrics: BatchMetrics,
+    ended_ms: u64,
+}
+
+impl Ledger {
+    /// Opens a batch that takes chunks until it is sealed.
+    pub fn open(
+        &mut self,
+        now: Timestamp,
+        entropy: [u8; 16],
+        options: BatchOptions,
+        scheduler: &mut Scheduler,
+    ) -> (BatchId, u64) {
+        let id = BatchId::new(now, entropy);
+        let key = scheduler.open_group(options.max_concurrency);
+        let book = Book::new(key, id, now, options);
+        self.deadlines.insert((book.deadline, key));
+        self.by_id.insert(id, key);
+        self.books.insert(key, book);
+        self.metrics.total += 1;
+        self.metrics.active += 1;
+        self.dirty.insert(key);
+        self.tell(now, id, BatchEventKind::Queued);
+        (id, key)
+    }
+
+    /// Adds the next chunk, of so many items and bytes; its index is in the id.
+    ///
+    /// # Errors
+    /// [`JobError::NoBatch`], [`JobError::Sealed`], [`JobError::Full`] or what the scheduler says
+    /// of the options.
+    pub fn append(
+        &mut self,
+        now: Timestamp,
+        id: BatchId,
+        items: u64,
+        payload_bytes: u64,
+        scheduler: &mut Scheduler,
+    ) -> Result<Submitted, JobError> {
+        let key = self.key(id)?;
+        let book = self.books.get_mut(&key).ok_or(JobError::NoBatch(id))?;
+        if book.sealed || book.status.ended() {
+            return Err(JobError::Sealed(id));
+        }
+        let options = &book.options;
+        let spec = JobSpec {
+            priority: options.priority,
+            timeout_ms: options.chunk_timeout_ms,
+            max_attempts: options.max_attempts,
+            backoff: options.backoff,
+            cost: items,
+            payload_bytes,
+            ..JobSpec::new(Kind::Chunk, &options.job_type)
+        };
+        let submitted = scheduler.submit_chunk(now, key, id, book.total_chunks, spec)?;
+        book.total_chunks += 1;
+        book.total_items += items;
+        self.dirty.insert(key);
+        Ok(submitted)
+    }
+
+    /// Says that the batch has all its chunks.
+    ///
+    /// # Errors
+    /// [`JobError::NoBatch`] or [`JobError::Sealed`].
+    pub fn seal(
+        &mut self,
+        now: Timestamp,
+        id: BatchId,
+        scheduler: &mut Scheduler,
+    ) -> Result<(), JobError> {
+        let key = self.key(id)?;
+        let book = self.books.get_mut(&key).ok_or(JobError::NoBatch(id))?;
+        if book.sealed || book.status.ended() {
+            return Err(JobError::Sealed(id));
+        }
+        book.sealed = true;
+        self.dirty.insert(key);
+        self.conclude(now, key, scheduler);
+        Ok(())
+    }
+
+    /// Cancels a batch and every chunk of it that has not ended.
+    ///
+    /// # Errors
+    /// [`JobError::NoBatch`], or [`JobError::Sealed`] when it has ended.
+    pub fn cancel(
+        &mut self,
+        now: Timestamp,
+        id: BatchId,
+        scheduler: &mut Scheduler,
+    ) -> Result<(), JobError> {
+        let key = self.key(id)?;
+        let ended = self.books.get(&key).is_none_or(|book| book.status.ended());
+        if ended {
+            return Err(JobError::Sealed(id));
+        }
+        self.end(now, key, BatchStatus::Cancelled, None, scheduler);
+        Ok(())
+    }
+
+    /// Enters what happened to chunks; other events pass by. May cancel chunks, whose events then
+    /// await the scheduler's next drain: call again until none is left.
+    pub fn apply(&mut self, events: &[Event], scheduler: &mut Scheduler) {
+        for event in events.iter().filter(|event| event.group != 0) {
+            let Some(book) = self.books.get_mut(&event.group) else {
+                continue;
+            };
+            let (key, chunk, id) = (event.group, event.id.chunk, book.id);
+            let outcome = match &event.kind {
+                EventKind::Started { .. } if book.status == BatchStatus::Queued => {
+                    self.deadlines.remove(&(book.deadline, key));
+                    book.start(event.at);
+                    self.deadlines.insert((book.deadline, key));
+                    self.dirty.insert(key);
+                    self.tell(event.at, id, BatchEventKind::Started);
+                    continue;
+                }
+                EventKind::Completed { result_bytes, .. } => Outcome::Completed {
+                    result_bytes: *result_bytes,
+                },
+                EventKind::Failed { error, .. } => Outcome::Failed { error },
+                EventKind::Cancelled => Outcome::Cancelled,
+                _ => continue,
+            };
+            if matches!(outcome, Outcome::Completed { .. }) {
+                self.metrics.items += event.cost;
+            }
+            if let (true, Outcome::Completed { result_bytes }) = (book.status.ended(), outcome) {
+                self.ended_bytes += result_bytes;
+            }
+            let stop = book.enter(chunk, event.cost, outcome);
+            self.dirty.insert(key);
+            if !book.status.ended() {
+                let (percent, processed_items) = (book.progress(), book.processed_items);
+                self.tell(
+                    event.at,
+                    id,
+                    BatchEventKind::Progress {
+                        percent,
+                        processed_items,
+                    },
+                );
+            }
+            match stop {
+                Some(error) => {
+                    self.end(event.at, key, BatchStatus::Failed, Some(error), scheduler);
+                }
+                None => self.conclude(event.at, key, scheduler),
+            }
+        }
+    }
+
+    /// Ends batches whose time is over; those never sealed among them.
+    pub fn tick(&mut self, now: Timestamp, scheduler: &mut Scheduler) {
+        self.advance(now);
+        while let Some(&(at, key)) = self.deadlines.first() {
+            if at > now {
+                break;
+            }
+            let ms = self
+                .books
+                .get(&key)
+                .map_or(0, |book| book.options.timeout_ms);
+            let error = Some(format!("timed out after {ms} ms"));
+            self.end(now, key, BatchStatus::Failed, error, scheduler);
+        }
+    }
+
+    /// When to call [`Self::tick`] next.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.deadlines.first().map(|d| d.0)
+    }
+
+    /// Forgets ended batches beyond the retention, oldest first, at most `steps` of them.
+    pub fn sweep(&mut self, now: Timestamp, retention: &Retention, steps: usize) -> usize {
+        let mut swept = 0;
+        while swept < steps
+            && let Some(&(at, key)) = self.ended.first()
+            && (now.ms_since(at) > retention.age_ms
+                || self.ended.len() > retention.count
+                || self.ended_bytes > retention.bytes)
+        {
+            self.ended.remove(&(at, key));
+            if let Some(book) = self.books.remove(&key) {
+                self.ended_bytes -= book.result_bytes;
+                self.by_id.remove(&book.id);
+                self.removed.push((key, book.id));
+            }
+            self.dirty.remove(&key);
+            swept += 1;
+        }
+        swept
+    }
+
+    /// The book of a batch.
+    ///
+    /// # Errors
+    /// [`JobError::NoBatch`].
+    pub fn get(&self, id: BatchId) -> Result<&Book, JobError> {
+        self.by_id
+            .get(&id)
+            .and_then(|key| self.books.get(key))
+            .ok_or(JobError::NoBatch(id))
+    }
+
+    /// The book of a group.
+    #[must_use]
+    pub fn by_key(&self, key: u64) -> Option<&Book> {
+        self.books.get(&key)
+    }
+
+    /// Every book, oldest first.
+    pub fn books(&self) -> impl DoubleEndedIterator<Item = &Book> {
+        self.books.values()
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> BatchMetrics {
+        let ended = self.metrics.completed + self.metrics.failed + self.metrics.cancelled;
+        BatchMetrics {
+            average_ms: self.ended_ms as f64 / ended.max(1) as f64,
+            ..self.metrics
+        }
+    }
+
+    /// Hands out what must be written, each book once.
+    pub fn drain_changes(&mut self, mut write: impl FnMut(BatchChange<'_>)) {
+        for (key, id) in self.removed.drain(..) {
+            write(BatchChange::Remove { key, id });
+        }
+        for key in core::mem::take(&mut self.dirty) {
+            if let Some(book) = self.books.get(&key) {
+                write(BatchChange::Upsert(book));
+            }
+        }
+    }
+
+    /// Whether [`Self::drain_changes`] would hand out something.
+    #[must_use]
+    pub fn changed(&self) -> bool {
+        !self.dirty.is_empty() || !self.removed.is_empty()
+    }
+
+    /// What to announce, in order.
+    pub fn drain_events(&mut self) -> Vec<BatchEvent> {
+        core::mem::take(&mut self.events)
+    }
+
+    /// The ledger that these books tell of.
+    pub fn restore(books: impl IntoIterator<Item = Book>) -> Self {
+        let mut ledger = Self::default();
+        for book in books {
+            ledger.metrics.total += 1;
+            ledger.metrics.items += book.processed_items;
+            if book.status.ended() {
+                let at = book.completed_at.unwrap_or(book.created_at());
+                ledger.ended.insert((at, book.key));
+                ledger.ended_bytes += book.result_bytes;
+                ledger.ended_ms += book.processing_ms(at);
+                *ledger.count(book.status) += 1;
+            } else {
+                ledger.metrics.active += 1;
+                ledger.deadlines.insert((book.deadline, book.key));
+            }
+            ledger.by_id.insert(book.id, book.key);
+            ledger.books.insert(book.key, book);
+        }
+        ledger
+    }
+
+    /// What [`Scheduler::restore`] needs of these books.
+    pub fn groups(books: &[Book]) -> impl Iterator<Item = GroupRecord> {
+        let live = books.iter().filter(|book| !book.status.ended());
+        live.map(|book| GroupRecord {
+            key: book.key,
+            limit: book.options.max_concurrency,
+        })
+    }
+
+    /// Fails the batches that were never sealed: after a restart nobody is left to do it.
+    pub fn abandon_unsealed(&mut self, now: Timestamp, scheduler: &mut Scheduler) {
+        let open = self
+            .books
+            .values()
+            .filter(|book| !book.sealed && !book.status.ended());
+        let open: Vec<u64> = open.map(|book| book.key).collect();
+        for key in open {
+            let error = Some("interrupted before all its chunks were there".to_owned());
+            self.end(now, key, BatchStatus::Failed, error, scheduler);
+        }
+    }
+
+    /// A clock that jumped back takes the deadlines with it, as in the scheduler.
+    fn advance(&mut self, now: Timestamp) {
+        let back = self.now.ms_since(now);
+        self.now = now;
+        if back <= SLEW_MS {
+            return;
+        }
+        for (at, key) in core::mem::take(&mut self.deadlines) {
+            let at = Timestamp(at.0.saturating_sub(back));
+            self.deadlines.insert((at, key));
+            if let Some(book) = self.books.get_mut(&key) {
+                book.deadline = at;
+                self.dirty.insert(key);
+            }
+        }
+    }
+
+    fn key(&self, id: BatchId) -> Result<u64, JobError> {
+        self.by_id.get(&id).copied().ok_or(JobError::NoBatch(id))
+    }
+
+    fn count(&mut self, status: BatchStatus) -> &mut u64 {
+        match status {
+            BatchStatus::Completed => &mut self.metrics.completed,
+            BatchStatus::Failed => &mut self.metrics.failed,
+            BatchStatus::Cancelled => &mut self.metrics.cancelled,
+            BatchStatus::Queued | BatchStatus::Running => &mut self.metrics.active,
+        }
+    }
+
+    fn conclude(&mut self, now: Timestamp, key: u64, scheduler: &mut Scheduler) {
+        if let Some(status) = self.books.get(&key).and_then(Book::verdict) {
+            let failed = status == BatchStatus::Failed;
+            let error = failed.then(|| "every chunk failed".to_owned());
+            self.end(now, key, status, error, scheduler);
+        }
+    }
+
+    /// Gives a batch its last status at once and takes its remaining chunks back.
+    fn end(
+        &mut self,
+        now: Timestamp,
+        key: u64,
+        status: BatchStatus,
+        error: Option<String>,
+        scheduler: &mut Scheduler,
+    ) {
+        let Some(book) = self.books.get_mut(&key) else {
+            return;
+        };
+        self.deadlines.remove(&(book.deadline, key));
+        book.status = status;
+        book.sealed = true;
+        book.error = error.map(Into::into);
+        book.completed_at = Some(now);
+        let (id, chunks) = (book.id, book.total_chunks);
+        let (ms, bytes) = (book.processing_ms(now), book.result_bytes);
+        if book.ended_chunks() < chunks {
+            for chunk in 0..chunks {
+                // Most have ended already and are unknown to the scheduler.
+                let _ = scheduler.cancel(now, id.chunk(chunk));
+            }
+        }
+        scheduler.close_group(key);
+        self.ended.insert((now, key));
+        self.ended_bytes += bytes;
+        self.ended_ms += ms;
+        self.metrics.active -= 1;
+        *self.count(status) += 1;
+        self.dirty.insert(key);
+        self.tell(now, id, BatchEventKind::Ended(status));
+    }
+
+    fn tell(&mut self, at: Timestamp, id: BatchId, kind: BatchEventKind) {
+        self.events.push(BatchEvent { at, id, kind });
+    }
+}

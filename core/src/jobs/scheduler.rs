@@ -1,0 +1,453 @@
+//! The machine: its parts, submission, claims and queries.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Action, BatchId, Change, Event, EventKind, IdMap, JobError, JobId, JobSpec, Kind, Marks,
+    Metrics, Record, State, Status,
+    metrics::Counters,
+    ready::{Entry, LARGE, Ready, SMALL},
+};
+use crate::time::Timestamp;
+
+/// How a scheduler behaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Jobs and tasks that may wait or run, count.
+    pub queued_max: usize,
+    /// Chunks that may wait or run, count.
+    pub chunks_max: usize,
+    /// How long a claim lives without a heartbeat, milliseconds.
+    pub lease_ms: u64,
+    /// Work that costs more is large.
+    pub large_cost: u64,
+    /// Large work that may run at once: one less than the workers, so that small work never
+    /// waits behind large work alone.
+    pub large_max: usize,
+    /// Longest error text kept, bytes.
+    pub error_bytes: usize,
+    /// Longest delay accepted, milliseconds.
+    pub delay_max_ms: u64,
+    /// Longest timeout accepted, milliseconds.
+    pub timeout_max_ms: u64,
+    /// Most attempts accepted.
+    pub attempts_max: u32,
+    /// Longest job type or idempotency key, bytes.
+    pub name_bytes: usize,
+    /// Seed of the retry jitter.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            queued_max: 100_000,
+            chunks_max: 200_000,
+            lease_ms: 30_000,
+            large_cost: 1 << 32,
+            large_max: usize::MAX,
+            error_bytes: 2048,
+            delay_max_ms: 30 * 86_400_000,
+            timeout_max_ms: 86_400_000,
+            attempts_max: 101,
+            name_bytes: 256,
+            seed: 0,
+        }
+    }
+}
+
+/// The answer to a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    /// The job's id.
+    pub id: JobId,
+    /// Its primary key.
+    pub seq: u64,
+    /// Whether an earlier submission with the same idempotency key answers for it.
+    pub deduplicated: bool,
+}
+
+/// The right to run one attempt of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The job.
+    pub id: JobId,
+    /// Its primary key.
+    pub seq: u64,
+    /// Its batch's key, or 0.
+    pub group: u64,
+    /// The fencing token: every report must carry it.
+    pub token: u64,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// When the claim ends without a heartbeat.
+    pub lease_until: Timestamp,
+    /// When the attempt has to be over.
+    pub deadline: Timestamp,
+}
+
+/// A record with what only the living machine needs.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) record: Record,
+    pub(super) worker: u32,
+    pub(super) lease_until: Timestamp,
+    pub(super) deadline: Timestamp,
+    /// Where it stands in the timers.
+    pub(super) timer: Option<Timestamp>,
+    /// Whether it stands in line.
+    pub(super) ready: bool,
+    /// Whether the store has it.
+    pub(super) stored: bool,
+    pub(super) dirty: bool,
+}
+
+/// The scheduler. See the [module](super) for its drive loop.
+#[derive(Debug)]
+pub struct Scheduler {
+    pub(super) config: Config,
+    pub(super) now: Timestamp,
+    pub(super) slots: Vec<Option<Job>>,
+    pub(super) free: Vec<u32>,
+    pub(super) by_id: IdMap<JobId, u32>,
+    /// Kind and key. A tree, for keys come from outside and must not be able to collide.
+    pub(super) by_key: BTreeMap<(Kind, Box<str>), u32>,
+    pub(super) ready: Ready,
+    /// Delayed jobs by their time, running ones by the earlier of lease and deadline.
+    pub(super) timers: BTreeSet<(Timestamp, u32)>,
+    /// Ended jobs by their end.
+    pub(super) ended: BTreeSet<(Timestamp, u32)>,
+    pub(super) ended_bytes: u64,
+    pub(super) running_large: usize,
+    pub(super) counters: [Counters; 3],
+    pub(super) marks: Marks,
+    pub(super) next_seq: u64,
+    pub(super) next_token: u64,
+    pub(super) dirty: Vec<u32>,
+    pub(super) removed: Vec<(u64, JobId)>,
+    pub(super) events: Vec<Event>,
+    pub(super) actions: Vec<Action>,
+}
+
+impl Scheduler {
+    /// An empty machine.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            now: Timestamp::ZERO,
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_id: IdMap::default(),
+            by_key: BTreeMap::new(),
+            ready: Ready::default(),
+            timers: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            ended_bytes: 0,
+            running_large: 0,
+            counters: Default::default(),
+            marks: Marks::default(),
+            next_seq: 1,
+            next_token: 1,
+            dirty: Vec::new(),
+            removed: Vec::new(),
+            events: Vec::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// Takes a job or task; its id is made of `now` and 16 random bytes.
+    ///
+    /// # Errors
+    /// [`JobError::Full`], or [`JobError::OverLimit`] naming the field.
+    pub fn submit(
+        &mut self,
+        now: Timestamp,
+        entropy: [u8; 16],
+        spec: JobSpec,
+    ) -> Result<Submitted, JobError> {
+        let now = self.advance(now);
+        self.check(&spec)?;
+        if let Some(key) = &spec.idempotency_key
+            && let Some(&slot) = self.by_key.get(&(spec.kind, key.clone()))
+            && let Some(job) = self.slots[slot as usize].as_ref()
+        {
+            let Record { id, seq, .. } = job.record;
+            return Ok(Submitted {
+                id,
+                seq,
+                deduplicated: true,
+            });
+        }
+        self.check_room(spec.kind)?;
+        let id = JobId::new(spec.kind, now, entropy);
+        let seq = self.add(now, id, 0, spec);
+        Ok(Submitted {
+            id,
+            seq,
+            deduplicated: false,
+        })
+    }
+
+    /// Takes one chunk of the batch that has this key.
+    ///
+    /// # Errors
+    /// [`JobError::NoBatch`], [`JobError::Full`] or [`JobError::OverLimit`].
+    pub fn submit_chunk(
+        &mut self,
+        now: Timestamp,
+        group: u64,
+        batch: BatchId,
+        chunk: u32,
+        spec: JobSpec,
+    ) -> Result<Submitted, JobError> {
+        let now = self.advance(now);
+        self.check(&spec)?;
+        if self.ready.group(group).is_none() {
+            return Err(JobError::NoBatch(batch));
+        }
+        self.check_room(Kind::Chunk)?;
+        let id = batch.chunk(chunk);
+        let seq = self.add(
+            now,
+            id,
+            group,
+            JobSpec {
+                kind: Kind::Chunk,
+                ..spec
+            },
+        );
+        Ok(Submitted {
+            id,
+            seq,
+            deduplicated: false,
+        })
+    }
+
+    /// Makes room for a batch of which at most `limit` chunks run at once; gives its key.
+    pub fn open_group(&mut self, limit: u32) -> u64 {
+        let key = self.take_seq();
+        self.ready.open(key, limit);
+        key
+    }
+
+    /// Forgets a batch whose chunks have all ended.
+    pub fn close_group(&mut self, key: u64) {
+        self.ready.close(key);
+    }
+
+    fn add(&mut self, now: Timestamp, id: JobId, group: u64, spec: JobSpec) -> u64 {
+        let seq = self.take_seq();
+        let run_at = now.plus_ms(spec.delay_ms);
+        let state = State {
+            run_at,
+            ..State::default()
+        };
+        let key = spec.idempotency_key.clone().map(|key| (spec.kind, key));
+        let slot = self.place(
+            Record {
+                seq,
+                id,
+                group,
+                spec,
+                state,
+            },
+            false,
+        );
+        if let Some(key) = key {
+            self.by_key.insert(key, slot);
+        }
+        let counters = &mut self.counters[id.kind.index()];
+        counters.total += 1;
+        counters.queued += 1;
+        self.enqueue(slot);
+        self.touch(slot);
+        self.tell(slot, EventKind::Queued);
+        seq
+    }
+
+    /// Claims up to `max` jobs for a worker, in order. Call [`Self::tick`] first, so that delays
+    /// that are over count.
+    pub fn claim(&mut self, now: Timestamp, worker: u32, max: usize) -> Vec<Claim> {
+        let now = self.advance(now);
+        let mut claims = Vec::new();
+        while claims.len() < max {
+            let large = self.running_large < self.config.large_max;
+            let Some(slot) = self.ready.pop(large) else {
+                break;
+            };
+            claims.extend(self.start(now, worker, slot));
+        }
+        claims
+    }
+
+    fn start(&mut self, now: Timestamp, worker: u32, slot: u32) -> Option<Claim> {
+        let token = self.take_token();
+        let (lease_ms, tail) = (self.config.lease_ms, self.next_seq);
+        let job = self.slots[slot as usize].as_mut()?;
+        job.ready = false;
+        job.worker = worker;
+        job.lease_until = now.plus_ms(lease_ms);
+        job.deadline = now.plus_ms(job.record.spec.timeout_ms);
+        let state = &mut job.record.state;
+        state.status = Status::Running;
+        state.attempts += 1;
+        state.token = token;
+        state.progress = 0;
+        state.started_at = Some(now);
+        let attempt = state.attempts;
+        let claim = Claim {
+            id: job.record.id,
+            seq: job.record.seq,
+            group: job.record.group,
+            token,
+            attempt,
+            lease_until: job.lease_until,
+            deadline: job.deadline,
+        };
+        self.count_running(slot, true);
+        self.ready.ran(claim.group, true, tail);
+        self.set_timer(slot, Some(claim.lease_until.min(claim.deadline)));
+        self.touch(slot);
+        self.tell(slot, EventKind::Started { attempt });
+        Some(claim)
+    }
+
+    /// Whether [`Self::claim`] would give something.
+    #[must_use]
+    pub fn claimable(&self) -> bool {
+        self.ready.any(self.running_large < self.config.large_max)
+    }
+
+    /// When to call [`Self::tick`] next.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.timers.first().map(|t| t.0)
+    }
+
+    /// The record of a job.
+    ///
+    /// # Errors
+    /// [`JobError::NotFound`].
+    pub fn get(&self, id: JobId) -> Result<&Record, JobError> {
+        self.by_id
+            .get(&id)
+            .and_then(|slot| self.slots[*slot as usize].as_ref())
+            .map(|job| &job.record)
+            .ok_or(JobError::NotFound(id))
+    }
+
+    /// Every record, in no special order. O(n).
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.slots.iter().flatten().map(|job| &job.record)
+    }
+
+    /// How many would start before this job, counted up to `cap`; `None` unless it stands in
+    /// line. A batch counts once. O(cap).
+    #[must_use]
+    pub fn position(&self, id: JobId, cap: usize) -> Option<usize> {
+        let slot = *self.by_id.get(&id)?;
+        let job = self.slots[slot as usize].as_ref().filter(|job| job.ready)?;
+        Some(self.ready.before(self.entry(slot, &job.record), cap))
+    }
+
+    /// The counters of one kind of work.
+    #[must_use]
+    pub fn metrics(&self, kind: Kind) -> Metrics {
+        self.counters[kind.index()].view()
+    }
+
+    /// Hands out what must be written, each record once, and considers it written.
+    pub fn drain_changes(&mut self, mut write: impl FnMut(Change<'_>)) {
+        for (seq, id) in self.removed.drain(..) {
+            write(Change::Remove { seq, id });
+        }
+        for slot in self.dirty.drain(..) {
+            let Some(job) = self.slots[slot as usize].as_mut().filter(|job| job.dirty) else {
+                continue;
+            };
+            job.dirty = false;
+            let stored = core::mem::replace(&mut job.stored, true);
+            write(if stored {
+                Change::Update(&job.record)
+            } else {
+                Change::Insert(&job.record)
+            });
+        }
+    }
+
+    /// Whether [`Self::drain_changes`] would hand out something.
+    #[must_use]
+    pub fn changed(&self) -> bool {
+        !self.dirty.is_empty() || !self.removed.is_empty()
+    }
+
+    /// What to announce, in order.
+    pub fn drain_events(&mut self) -> Vec<Event> {
+        core::mem::take(&mut self.events)
+    }
+
+    /// What to do, in order.
+    pub fn drain_actions(&mut self) -> Vec<Action> {
+        core::mem::take(&mut self.actions)
+    }
+
+    fn check(&self, spec: &JobSpec) -> Result<(), JobError> {
+        let config = &self.config;
+        let key = spec.idempotency_key.as_deref().map_or(0, str::len);
+        let fields = [
+            (
+                "job type bytes",
+                spec.job_type.len() as u64,
+                config.name_bytes as u64,
+            ),
+            (
+                "idempotency key bytes",
+                key as u64,
+                config.name_bytes as u64,
+            ),
+            ("delay ms", spec.delay_ms, config.delay_max_ms),
+            ("timeout ms", spec.timeout_ms, config.timeout_max_ms),
+            (
+                "attempts",
+                u64::from(spec.max_attempts),
+                u64::from(config.attempts_max),
+            ),
+        ];
+        let over = fields.into_iter().find(|(_, value, limit)| value > limit);
+        over.map_or(Ok(()), |(field, value, limit)| {
+            Err(JobError::OverLimit {
+                field,
+                value,
+                limit,
+            })
+        })
+    }
+
+    pub(super) fn check_room(&self, kind: Kind) -> Result<(), JobError> {
+        let live = |kind: Kind| {
+            let counters = &self.counters[kind.index()];
+            (counters.queued + counters.active) as usize
+        };
+        let (live, limit) = match kind {
+            Kind::Chunk => (live(Kind::Chunk), self.config.chunks_max),
+            Kind::Job | Kind::Task => (live(Kind::Job) + live(Kind::Task), self.config.queued_max),
+        };
+        if live < limit {
+            Ok(())
+        } else {
+            Err(JobError::Full { limit })
+        }
+    }
+
+    pub(super) fn entry(&self, slot: u32, record: &Record) -> Entry {
+        let large = record.spec.cost > self.config.large_cost && record.group == 0;
+        Entry {
+            slot,
+            seq: record.seq,
+            priority: record.spec.priority,
+            group: record.group,
+            lane: if large { LARGE } else { SMALL },
+        }
+    }
+}
