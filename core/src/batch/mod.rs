@@ -6,6 +6,7 @@
 
 mod book;
 mod ledger;
+pub mod operations;
 mod plan;
 #[cfg(test)]
 mod tests;
