@@ -1,0 +1,155 @@
+//! zlib-rs (through flate2) and C zstd.
+
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use zstd::stream::raw::{CParameter, DParameter, Decoder, Encoder, Operation, OutBuffer};
+
+use super::{
+    Backend, Codec, CompressError, INPUT_STEP, Input, Output, STEP,
+    deflate::{self, Framing, Step},
+};
+use crate::control::Control;
+
+pub(super) struct Native;
+
+impl Backend for Native {
+    type Inflate = Inflate;
+    type Deflate = Deflate;
+
+    fn zstd_compress<C: Control + ?Sized>(
+        level: u32,
+        input: &[u8],
+        control: &C,
+    ) -> Result<Vec<u8>, CompressError> {
+        let failed = |e: std::io::Error| CompressError::Failed {
+            codec: Codec::Zstd,
+            reason: e.to_string(),
+        };
+        let mut encoder = Encoder::new(level as i32).map_err(failed)?;
+        let checksum = CParameter::ChecksumFlag(true);
+        encoder.set_parameter(checksum).map_err(failed)?;
+        let size = Some(input.len() as u64);
+        encoder.set_pledged_src_size(size).map_err(failed)?;
+        let mut out = Vec::new();
+        for (i, mut step) in input.chunks(STEP).enumerate() {
+            control.checkpoint((i * STEP) as u64, input.len() as u64)?;
+            while !step.is_empty() {
+                out.reserve(STEP);
+                let mut buffer = zstd::stream::raw::InBuffer::around(step);
+                let pos = out.len();
+                let mut tail = OutBuffer::around_pos(&mut out, pos);
+                encoder.run(&mut buffer, &mut tail).map_err(failed)?;
+                step = step.get(buffer.pos()..).unwrap_or_default();
+            }
+        }
+        loop {
+            out.reserve(STEP);
+            let pos = out.len();
+            let mut tail = OutBuffer::around_pos(&mut out, pos);
+            if encoder.finish(&mut tail, true).map_err(failed)? == 0 {
+                return Ok(out);
+            }
+            control.checkpoint(input.len() as u64, input.len() as u64)?;
+        }
+    }
+
+    fn zstd_frame<C: Control + ?Sized>(
+        mut input: Input<'_, C>,
+        out: &mut Output,
+        window_max: usize,
+    ) -> Result<usize, CompressError> {
+        let start = input.at;
+        let log = window_max.next_power_of_two().ilog2();
+        let mut decoder = Decoder::new().map_err(|e| input.corrupt(e))?;
+        decoder
+            .set_parameter(DParameter::WindowLogMax(log))
+            .map_err(|e| input.corrupt(e))?;
+        loop {
+            input.checkpoint()?;
+            let rest = input.rest();
+            let now = rest.get(..INPUT_STEP).unwrap_or(rest);
+            let status = decoder
+                .run_on_buffers(now, out.room())
+                .map_err(|e| input.corrupt(e))?;
+            input.at += status.bytes_read;
+            out.advance(status.bytes_written)?;
+            if status.remaining == 0 {
+                return Ok(input.at - start);
+            }
+            if status.bytes_read == 0 && status.bytes_written == 0 {
+                return Err(input.truncated());
+            }
+        }
+    }
+}
+
+pub(super) struct Inflate {
+    decoder: Decompress,
+    zlib: bool,
+}
+
+impl deflate::Inflate for Inflate {
+    fn new(framing: Framing) -> Self {
+        let zlib = framing == Framing::Zlib;
+        Self {
+            decoder: Decompress::new(zlib),
+            zlib,
+        }
+    }
+
+    fn reset(&mut self) {
+        self.decoder.reset(self.zlib);
+    }
+
+    fn step(
+        &mut self,
+        input: &[u8],
+        _more: bool,
+        out: &mut [u8],
+        written: usize,
+    ) -> Result<Step, &'static str> {
+        let before = (self.decoder.total_in(), self.decoder.total_out());
+        let room = out.get_mut(written..).unwrap_or_default();
+        let status = self
+            .decoder
+            .decompress(input, room, FlushDecompress::None)
+            .map_err(|_| "invalid deflate data")?;
+        Ok(Step {
+            consumed: (self.decoder.total_in() - before.0) as usize,
+            produced: (self.decoder.total_out() - before.1) as usize,
+            end: status == Status::StreamEnd,
+        })
+    }
+}
+
+pub(super) struct Deflate(Compress);
+
+impl deflate::Deflate for Deflate {
+    fn new(level: u32, framing: Framing) -> Self {
+        let zlib = framing == Framing::Zlib;
+        Self(Compress::new(Compression::new(level), zlib))
+    }
+
+    fn step(&mut self, mut input: &[u8], last: bool, out: &mut Vec<u8>) -> Result<(), String> {
+        let flush = if last {
+            FlushCompress::Finish
+        } else {
+            FlushCompress::None
+        };
+        loop {
+            out.reserve(STEP);
+            let before = self.0.total_in();
+            let status = self.0.compress_vec(input, out, flush);
+            let status = status.map_err(|e| e.to_string())?;
+            let read = (self.0.total_in() - before) as usize;
+            input = input.get(read..).unwrap_or_default();
+            let done = if last {
+                status == Status::StreamEnd
+            } else {
+                input.is_empty()
+            };
+            if done {
+                return Ok(());
+            }
+        }
+    }
+}
