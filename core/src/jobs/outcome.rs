@@ -171,7 +171,7 @@ impl Scheduler {
         if status != Status::Failed {
             return Err(JobError::NotFailed { id, status });
         }
-        self.check_room(id.kind)?;
+        self.check_room(id.kind, 1)?;
         let slot = *self.by_id.get(&id).ok_or(JobError::NotFound(id))?;
         self.unend(slot);
         let Some(job) = self.slots[slot as usize].as_mut() else {

@@ -179,7 +179,7 @@ impl Scheduler {
                 deduplicated: true,
             });
         }
-        self.check_room(spec.kind)?;
+        self.check_room(spec.kind, 1)?;
         let id = JobId::new(spec.kind, now, entropy);
         let seq = self.add(now, id, 0, spec);
         Ok(Submitted {
@@ -206,7 +206,7 @@ impl Scheduler {
         if self.ready.group(group).is_none() {
             return Err(JobError::NoBatch(batch));
         }
-        self.check_room(Kind::Chunk)?;
+        self.check_room(Kind::Chunk, 1)?;
         let id = batch.chunk(chunk);
         let seq = self.add(
             now,
@@ -424,7 +424,11 @@ impl Scheduler {
         })
     }
 
-    pub(super) fn check_room(&self, kind: Kind) -> Result<(), JobError> {
+    /// Whether `more` jobs of this kind would find room.
+    ///
+    /// # Errors
+    /// [`JobError::Full`].
+    pub fn check_room(&self, kind: Kind, more: usize) -> Result<(), JobError> {
         let live = |kind: Kind| {
             let counters = &self.counters[kind.index()];
             (counters.queued + counters.active) as usize
@@ -433,7 +437,7 @@ impl Scheduler {
             Kind::Chunk => (live(Kind::Chunk), self.config.chunks_max),
             Kind::Job | Kind::Task => (live(Kind::Job) + live(Kind::Task), self.config.queued_max),
         };
-        if live < limit {
+        if live.saturating_add(more) <= limit {
             Ok(())
         } else {
             Err(JobError::Full { limit })
