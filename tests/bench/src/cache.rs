@@ -1,8 +1,15 @@
-//! The `cache` workloads.
+//! The `cache` workloads: read-through on Zipf keys, replays of real traces, the Bloom filter.
+
+mod bloom;
+mod peers;
+mod traces;
+mod zipf;
 
 use crate::{Options, report::Report};
 
 /// Runs them.
-pub fn run(_options: &Options, _report: &mut Report) -> anyhow::Result<()> {
-    Ok(())
+pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
+    zipf::run(options, report)?;
+    bloom::run(options, report)?;
+    traces::run(options, report)
 }
