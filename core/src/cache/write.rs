@@ -169,7 +169,7 @@ where
         // Idle while room is made, so that it cannot expire meanwhile.
         self.wheel.cancel(slot);
         let (charge, deadline) = (node.charge, node.deadline);
-        let old = core::mem::replace(&mut self.nodes[slot as usize], Node { charge: 0, ..node });
+        let old = core::mem::replace(&mut self.nodes[slot as usize], node);
         self.weight_bytes -= old.charge;
         self.listener
             .on_remove(old.key, old.value, Removal::Replaced);
