@@ -484,3 +484,74 @@ fn the_layers_are_told_and_hold() {
     );
     assert_eq!(field("Threads:"), "1");
 }
+
+#[test]
+fn recursion_inside_the_engine_is_a_clear_error() {
+    let sandbox = sandbox();
+    let limits = Limits {
+        time_ms: 20_000,
+        ..SHORT
+    };
+    let deep = "(".repeat(200_000);
+    let sources = [
+        "chunk => { let a = []; for (let i = 0; i < 1e6; i++) a = [a]; return a }",
+        "chunk => { let a = []; for (let i = 0; i < 1e5; i++) a = [a]; return String(a) }",
+        "chunk => JSON.parse('['.repeat(1e6) + ']'.repeat(1e6))",
+        "chunk => new RegExp('('.repeat(1e5) + ')'.repeat(1e5)).test('a')",
+        "chunk => (() => 0).constructor('('.repeat(1e6))",
+        "chunk => { let o = {}; for (let i = 0; i < 1e5; i++) o = new Proxy(o, {}); return o.x ?? 1 }",
+        "chunk => { let f = () => 1; for (let i = 0; i < 1e5; i++) f = f.bind(null); return f() }",
+        "chunk => { const o = { get a() { return this.a } }; return o.a }",
+        "chunk => [1, 2].sort(function f() { return f() })",
+        "chunk => chunk.map(function f() { return [1].map(f) })",
+        deep.as_str(),
+    ];
+    for source in sources {
+        let name = &source[..source.len().min(60)];
+        match sandbox.run(source, b"[1]", limits, &Unstoppable) {
+            Err(SandboxError::Processor { kind, message, .. }) => {
+                assert_ne!(kind, ProcessorErrorKind::Crashed, "{name}: {message}");
+            }
+            Err(SandboxError::Limit { .. }) => {}
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    let nested = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
+    let result = sandbox.run("c => 1", nested.as_bytes(), limits, &Unstoppable);
+    assert!(
+        matches!(
+            result,
+            Err(SandboxError::Limit {
+                kind: LimitKind::Stack,
+                ..
+            })
+        ),
+        "{result:?}"
+    );
+    let result = sandbox.run("c => 1", b"[1,", limits, &Unstoppable);
+    assert!(
+        matches!(result, Err(SandboxError::Processor { .. })),
+        "{result:?}"
+    );
+}
+
+#[test]
+fn a_child_without_its_parent_ends() {
+    let child = |parent: u32| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_sommos-server"))
+            .args(["sandbox-child", &parent.to_string(), "8000000000", "10"])
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap()
+    };
+    assert!(
+        child(std::process::id()).success(),
+        "a closed pipe is the normal end"
+    );
+    assert_eq!(
+        child(1 << 30).code(),
+        Some(71),
+        "another parent than the one announced"
+    );
+}

@@ -367,13 +367,9 @@ proptest! {
         let text = text.unwrap();
         let marked = mark_line(&text).unwrap();
         prop_assert!(!marked.contains('\n'));
-        let mut twin = vec![value];
-        twin = Processor::MarkProcessed.apply_items(twin, &Unstoppable).unwrap();
-        // Compare as text read by the same reader: floats of the reader may be off by one bit.
-        let reread: Value = serde_json::from_str(&text).unwrap();
-        twin = Processor::MarkProcessed.apply_items(vec![reread], &Unstoppable).unwrap_or(twin);
+        let twin = Processor::MarkProcessed.apply_items(vec![value], &Unstoppable).unwrap();
         let got: Value = serde_json::from_str(&marked).unwrap();
-        prop_assert_eq!(got.to_string(), twin[0].to_string(), "order of members included");
+        prop_assert_eq!(got.to_string(), twin[0].to_string(), "the order of members included");
     }
 
     #[test]
