@@ -177,6 +177,53 @@ pub struct CacheWarmed {
     pub missing: usize,
 }
 
+/// `data` of POST /cache/set-many.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CacheSetManyResponse {
+    /// Values set.
+    pub set: usize,
+}
+
+/// The message of DELETE /cache/clear.
+#[must_use]
+pub fn cleared(count: usize) -> String {
+    format!("Cleared {count} cache entries")
+}
+
+/// `data` of POST /cache/get-many: `{"results":{key:value},"missing":[key]}`, written around values
+/// that are JSON already.
+///
+/// # Errors
+/// `TOO_LARGE` when the answer would be over `max_bytes`.
+pub fn encode_many<'k, V: AsRef<[u8]>>(
+    found: impl Iterator<Item = (&'k str, Option<V>)>,
+    max_bytes: usize,
+) -> Result<Vec<u8>, ApiError> {
+    let mut out = br#"{"success":true,"data":{"results":{"#.to_vec();
+    let mut missing = Vec::new();
+    let mut first = true;
+    for (key, value) in found {
+        let Some(value) = value else {
+            missing.push(key);
+            continue;
+        };
+        if !core::mem::take(&mut first) {
+            out.push(b',');
+        }
+        out.extend_from_slice(&super::envelope::encode(&key)?);
+        out.push(b':');
+        out.extend_from_slice(value.as_ref());
+        if out.len() > max_bytes {
+            return Err(ApiError::too_large("keys", out.len(), max_bytes as u64));
+        }
+    }
+    out.extend_from_slice(br#"},"missing":"#);
+    out.extend_from_slice(&super::envelope::encode(&missing)?);
+    out.extend_from_slice(b"}}");
+    Ok(out)
+}
+
 /// `data` of GET /cache/stats.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -6,8 +6,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{decode, error::ApiError};
-use crate::limits::Limits;
+use super::{
+    decode,
+    error::{ApiError, ErrorCode},
+};
+use crate::{compress::CompressError, limits::Limits};
 
 /// POST /memory/allocate and /memory/deallocate.
 #[derive(Debug, Deserialize)]
@@ -33,7 +36,12 @@ impl<'a> AllocationRequest<'a> {
             .filter(|&size| size > 0)
             .ok_or_else(|| ApiError::missing("size", "Valid size is required"))?;
         if size > limits.allocation_bytes {
-            return Err(ApiError::over("size", "bytes", size, limits.allocation_bytes));
+            return Err(ApiError::over(
+                "size",
+                "bytes",
+                size,
+                limits.allocation_bytes,
+            ));
         }
         let kind = request.kind.unwrap_or(Cow::Borrowed("general"));
         decode::name("type", &kind, limits.name_bytes)?;
@@ -93,7 +101,9 @@ impl<'a> CompressRequest<'a> {
     /// 400 or 413 naming the field.
     pub fn decode(bytes: &'a [u8], limits: &Limits) -> Result<Compress<'a>, ApiError> {
         let request: Self = decode::body(bytes, limits)?;
-        let data = request.data.ok_or_else(|| ApiError::missing("data", "Data is required"))?;
+        let data = request
+            .data
+            .ok_or_else(|| ApiError::missing("data", "Data is required"))?;
         let input = if data.get().starts_with('"') {
             Cow::Owned(decode::part::<String>(data, "data")?.into_bytes())
         } else {
@@ -104,7 +114,11 @@ impl<'a> CompressRequest<'a> {
             return Err(ApiError::too_large("data", input.len(), limit));
         }
         let algorithm = request.algorithm.unwrap_or(Cow::Borrowed("gzip"));
-        Ok(Compress { input, algorithm, level: request.level })
+        Ok(Compress {
+            input,
+            algorithm,
+            level: request.level,
+        })
     }
 }
 
@@ -175,7 +189,10 @@ impl<'a> DecompressRequest<'a> {
             .compressed_data
             .ok_or_else(|| ApiError::missing(FIELD, "Compressed data is required"))?;
         let wrong = || {
-            ApiError::invalid(FIELD, "expected Base64 text, an array of bytes or a Node Buffer")
+            ApiError::invalid(
+                FIELD,
+                "expected Base64 text, an array of bytes or a Node Buffer",
+            )
         };
         let compressed = match serde_json::from_str(data.get()).map_err(|_| wrong())? {
             Bytes::Base64(text) => BASE64.decode(text.as_bytes()).map_err(|_| wrong())?,
@@ -184,7 +201,27 @@ impl<'a> DecompressRequest<'a> {
         if compressed.is_empty() {
             return Err(ApiError::missing(FIELD, "Compressed data is required"));
         }
-        Ok((compressed, request.algorithm.unwrap_or(Cow::Borrowed("gzip"))))
+        Ok((
+            compressed,
+            request.algorithm.unwrap_or(Cow::Borrowed("gzip")),
+        ))
+    }
+}
+
+/// What a codec refused, on the wire.
+#[must_use]
+pub fn compress_refused(error: CompressError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        CompressError::Stopped(stopped) => stopped.into(),
+        CompressError::UnknownCodec(_) => {
+            ApiError::new(ErrorCode::UnknownName, message).at("algorithm")
+        }
+        CompressError::Level { .. } => ApiError::invalid("level", message),
+        CompressError::TooLarge { .. } | CompressError::RatioExceeded { .. } => {
+            ApiError::new(ErrorCode::TooLarge, message).at("compressedData")
+        }
+        _ => ApiError::new(ErrorCode::CorruptData, message).at("compressedData"),
     }
 }
 
@@ -204,14 +241,24 @@ pub fn encode_decompressed(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Api
     let size = bytes.len();
     let Ok(text) = core::str::from_utf8(bytes) else {
         let decompressed = BASE64.encode(bytes);
-        return super::envelope::data(&Decompressed { decompressed, encoding: "base64", size });
+        return super::envelope::data(&Decompressed {
+            decompressed,
+            encoding: "base64",
+            size,
+        });
     };
     let json = !decode::depth_exceeds(bytes, limits.json_depth);
     match json.then(|| serde_json::from_str::<&RawValue>(text)) {
-        Some(Ok(value)) => {
-            super::envelope::data(&Decompressed { decompressed: value, encoding: "json", size })
-        }
-        _ => super::envelope::data(&Decompressed { decompressed: text, encoding: "text", size }),
+        Some(Ok(value)) => super::envelope::data(&Decompressed {
+            decompressed: value,
+            encoding: "json",
+            size,
+        }),
+        _ => super::envelope::data(&Decompressed {
+            decompressed: text,
+            encoding: "text",
+            size,
+        }),
     }
 }
 
@@ -294,7 +341,10 @@ impl AllocationTracker {
     /// A tracker that refuses to go over `limit` bytes.
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self { limit, ..Self::default() }
+        Self {
+            limit,
+            ..Self::default()
+        }
     }
 
     /// Adds `size` bytes.
@@ -318,7 +368,10 @@ impl AllocationTracker {
     /// `INVALID_FIELD` when fewer are tracked.
     pub fn deallocate(&mut self, size: u64) -> Result<u64, ApiError> {
         if size > self.usage {
-            let what = format!("{size} bytes is more than the {} bytes that are tracked", self.usage);
+            let what = format!(
+                "{size} bytes is more than the {} bytes that are tracked",
+                self.usage
+            );
             return Err(ApiError::invalid("size", what));
         }
         self.usage -= size;

@@ -2,12 +2,15 @@
 //!
 //! Shells hand bytes in and get bytes out; nothing outside this module knows a JSON field name.
 
+pub mod batch;
 pub mod cache;
 pub mod decode;
 pub mod envelope;
 pub mod error;
+pub mod jobs;
 pub mod memory;
 pub mod routes;
+pub mod tasks;
 pub mod testing;
 
 pub use error::{ApiError, ErrorCode};

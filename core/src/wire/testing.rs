@@ -57,8 +57,11 @@ pub struct LoadTest {
 }
 
 /// Paths that a load test must not call: they would test themselves, or end the test.
-const FORBIDDEN: [&str; 3] =
-    ["/api/performance/test/", "/api/performance/cache/clear", "/api/performance/events"];
+const FORBIDDEN: [&str; 3] = [
+    "/api/performance/test/",
+    "/api/performance/cache/clear",
+    "/api/performance/events",
+];
 
 impl<'a> LoadTestRequest<'a> {
     /// Decodes and checks a body.
@@ -71,17 +74,32 @@ impl<'a> LoadTestRequest<'a> {
         let requests = request.requests.ok_or_else(|| missing("requests"))?;
         let concurrency = request.concurrency.ok_or_else(|| missing("concurrency"))?;
         let endpoint = request.endpoint.ok_or_else(|| missing("endpoint"))?;
-        decode::in_range("requests", Some(requests), 1..=limits.load_requests, "requests", 0)?;
+        decode::in_range(
+            "requests",
+            Some(requests),
+            1..=limits.load_requests,
+            "requests",
+            0,
+        )?;
         let most = limits.load_concurrency as u64;
         decode::in_range("concurrency", Some(concurrency), 1..=most, "connections", 0)?;
         check_endpoint(&endpoint)?;
         let rate = request.rate;
         if rate.is_some_and(|r| !r.is_finite() || r <= 0.0 || r > 1e6) {
-            return Err(ApiError::invalid("rate", "expected requests a second within 0..=1000000"));
+            return Err(ApiError::invalid(
+                "rate",
+                "expected requests a second within 0..=1000000",
+            ));
         }
         let duration_ms = match request.duration {
             None => None,
-            some => Some(decode::in_range("duration", some, 1..=limits.timeout_ms, "ms", 0)?),
+            some => Some(decode::in_range(
+                "duration",
+                some,
+                1..=limits.timeout_ms,
+                "ms",
+                0,
+            )?),
         };
         Ok(LoadTest {
             requests,
@@ -105,7 +123,8 @@ fn check_method(name: &str) -> Result<&'static str, ApiError> {
 
 fn check_endpoint(endpoint: &str) -> Result<(), ApiError> {
     if !endpoint.starts_with('/') || endpoint.starts_with("//") {
-        let what = "expected a path on this server that begins with one /; other origins are refused";
+        let what =
+            "expected a path on this server that begins with one /; other origins are refused";
         return Err(ApiError::invalid("endpoint", what));
     }
     if endpoint.len() > 2048 || !endpoint.bytes().all(|b| b.is_ascii_graphic()) {
@@ -113,7 +132,10 @@ fn check_endpoint(endpoint: &str) -> Result<(), ApiError> {
         return Err(ApiError::invalid("endpoint", what));
     }
     if let Some(path) = FORBIDDEN.iter().find(|p| endpoint.starts_with(**p)) {
-        return Err(ApiError::invalid("endpoint", format!("{path} cannot be tested under load")));
+        return Err(ApiError::invalid(
+            "endpoint",
+            format!("{path} cannot be tested under load"),
+        ));
     }
     Ok(())
 }
@@ -137,7 +159,8 @@ impl MemoryTestRequest {
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<(u64, usize), ApiError> {
         let r: Self = decode::body(bytes, limits)?;
         let most = limits.memory_test_iterations;
-        let iterations = decode::in_range("iterations", r.iterations, 1..=most, "iterations", 1000)?;
+        let iterations =
+            decode::in_range("iterations", r.iterations, 1..=most, "iterations", 1000)?;
         let most = limits.memory_test_bytes;
         let size = decode::in_range("dataSize", r.data_size, 1..=most, "bytes", 1000)?;
         let total = iterations.saturating_mul(size);
@@ -159,8 +182,18 @@ mod tests {
             LoadTestRequest::decode(body.as_bytes(), &Limits::default())
         };
         assert!(decode("/api/wines").is_ok());
-        for bad in ["http://example.com/", "//example.com/", "file:///etc", "/a b", "/api/performance/test/load"] {
-            assert_eq!(decode(bad).unwrap_err().field.as_deref(), Some("endpoint"), "{bad}");
+        for bad in [
+            "http://example.com/",
+            "//example.com/",
+            "file:///etc",
+            "/a b",
+            "/api/performance/test/load",
+        ] {
+            assert_eq!(
+                decode(bad).unwrap_err().field.as_deref(),
+                Some("endpoint"),
+                "{bad}"
+            );
         }
     }
 }

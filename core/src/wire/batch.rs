@@ -1,0 +1,543 @@
+//! Batch calls.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{
+    decode,
+    error::{ApiError, ErrorCode},
+};
+use crate::{
+    batch::{Book, operations},
+    jobs::BatchId,
+    limits::Limits,
+};
+
+/// Defaults of a batch that says nothing.
+pub const BATCH_SIZE: u64 = 1000;
+/// Chunks of one batch at work at once, when the request does not say.
+pub const MAX_CONCURRENCY: u64 = 5;
+
+/// POST /batch/process with `application/json`.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BatchProcessRequest<'a> {
+    /// The records: any JSON values.
+    #[serde(borrow)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<serde_json::Value>, required))]
+    data: Option<&'a RawValue>,
+    /// Source text of a JavaScript function of a chunk (an array) that returns an array, or the
+    /// name of a built-in processor, or `{name: "data_processing", operations: [...]}`. Absent:
+    /// `mark_processed`.
+    #[serde(borrow)]
+    #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
+    processor: Option<&'a RawValue>,
+    /// How to run it.
+    options: Option<BatchOptions>,
+}
+
+/// Options of a batch.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BatchOptions {
+    /// Records of a chunk; 1000 when absent.
+    batch_size: Option<u64>,
+    /// Chunks at work at once; 5 when absent.
+    max_concurrency: Option<u64>,
+    /// Milliseconds that the batch may take.
+    timeout: Option<u64>,
+    /// Whether the first bad chunk cancels the rest; false when absent.
+    stop_on_error: Option<bool>,
+    /// Higher runs first; 0 when absent.
+    priority: Option<u64>,
+}
+
+/// Checked options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchPlanOptions {
+    /// Records of a chunk.
+    pub batch_size: usize,
+    /// Chunks at work at once.
+    pub max_concurrency: u32,
+    /// Milliseconds that the batch may take.
+    pub timeout_ms: u64,
+    /// Whether the first bad chunk cancels the rest.
+    pub stop_on_error: bool,
+    /// Higher runs first.
+    pub priority: i32,
+}
+
+impl BatchOptions {
+    /// Reads the same options from a query string, for NDJSON bodies.
+    ///
+    /// # Errors
+    /// 400 naming the parameter.
+    pub fn from_query(query: &str) -> Result<Self, ApiError> {
+        let number = |name: &str| -> Result<Option<u64>, ApiError> {
+            match decode::query_value(query, name) {
+                None => Ok(None),
+                Some(text) => text.parse().map(Some).map_err(|_| {
+                    ApiError::invalid(name, format!("expected a whole number, got {text:?}"))
+                }),
+            }
+        };
+        let stop_on_error = match decode::query_value(query, "stopOnError").as_deref() {
+            None => None,
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            Some(other) => {
+                let what = format!("expected true or false, got {other:?}");
+                return Err(ApiError::invalid("stopOnError", what));
+            }
+        };
+        Ok(Self {
+            batch_size: number("batchSize")?,
+            max_concurrency: number("maxConcurrency")?,
+            timeout: number("timeout")?,
+            stop_on_error,
+            priority: number("priority")?,
+        })
+    }
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// 400 naming the field.
+    pub fn check(self, timeout_ms: u64, limits: &Limits) -> Result<BatchPlanOptions, ApiError> {
+        let number = decode::in_range;
+        let most_size = limits.batch_size as u64;
+        let most_chunks = limits.batch_concurrency as u64;
+        Ok(BatchPlanOptions {
+            batch_size: number(
+                "options.batchSize",
+                self.batch_size,
+                1..=most_size,
+                "records",
+                BATCH_SIZE,
+            )? as usize,
+            max_concurrency: number(
+                "options.maxConcurrency",
+                self.max_concurrency,
+                1..=most_chunks,
+                "chunks",
+                MAX_CONCURRENCY,
+            )? as u32,
+            timeout_ms: number(
+                "options.timeout",
+                self.timeout,
+                1..=limits.timeout_ms,
+                "milliseconds",
+                timeout_ms,
+            )?,
+            stop_on_error: self.stop_on_error.unwrap_or(false),
+            priority: number(
+                "options.priority",
+                self.priority,
+                0..=super::jobs::PRIORITY_MAX,
+                "",
+                0,
+            )? as i32,
+        })
+    }
+}
+
+/// What a batch does to each chunk. Stored with the batch as JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Processor {
+    /// Records pass as they are.
+    Identity,
+    /// Each record with `processed: true`, as SommOS's default processor.
+    MarkProcessed,
+    /// The built-in operations, as the JSON text they came in (already checked).
+    DataProcessing(Box<RawOperations>),
+    /// A JavaScript function's source text.
+    Source(String),
+}
+
+/// The text of checked operations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RawOperations(String);
+
+impl RawOperations {
+    fn operations(&self, limits: &Limits) -> Result<Vec<operations::Operation>, ApiError> {
+        parse_operations(&self.0, limits)
+    }
+}
+
+fn parse_operations(json: &str, limits: &Limits) -> Result<Vec<operations::Operation>, ApiError> {
+    let value: serde_json::Value = serde_json::from_str(json)
+        .map_err(|error| ApiError::invalid("processor.operations", error))?;
+    super::tasks::parse_operations("processor.", &value, limits)
+}
+
+impl Processor {
+    /// Names of the built-in processors.
+    pub const NAMES: [&'static str; 3] = ["identity", "mark_processed", "data_processing"];
+
+    /// Reads the three forms of `processor`.
+    ///
+    /// # Errors
+    /// 400 or 413 naming the field.
+    pub fn decode(raw: Option<&RawValue>, limits: &Limits) -> Result<Self, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form<'a> {
+            #[serde(borrow)]
+            Text(Cow<'a, str>),
+            Named {
+                #[serde(borrow)]
+                name: Cow<'a, str>,
+                #[serde(borrow)]
+                operations: Option<&'a RawValue>,
+            },
+        }
+        let Some(raw) = raw else {
+            return Ok(Self::MarkProcessed);
+        };
+        let wrong = "expected a function's source text, a built-in's name, or {name, operations}";
+        match serde_json::from_str(raw.get()) {
+            Ok(Form::Text(text)) => Self::from_text(&text, None, limits),
+            Ok(Form::Named { name, operations }) => Self::from_text(&name, operations, limits),
+            Err(_) => Err(ApiError::invalid("processor", wrong)),
+        }
+    }
+
+    /// The built-in processor that runs it; `None` for JavaScript.
+    ///
+    /// # Errors
+    /// As at submission: never, unless the store was changed by hand.
+    pub fn built_in(&self, limits: &Limits) -> Result<Option<operations::Processor>, ApiError> {
+        Ok(Some(match self {
+            Self::Identity => operations::Processor::Identity,
+            Self::MarkProcessed => operations::Processor::MarkProcessed,
+            Self::DataProcessing(raw) => {
+                operations::Processor::DataProcessing(raw.operations(limits)?)
+            }
+            Self::Source(_) => return Ok(None),
+        }))
+    }
+
+    /// A built-in's name or a function's source text.
+    ///
+    /// # Errors
+    /// 400 or 413 naming the field.
+    pub fn from_text(
+        text: &str,
+        operations: Option<&RawValue>,
+        limits: &Limits,
+    ) -> Result<Self, ApiError> {
+        match text {
+            "identity" => Ok(Self::Identity),
+            "mark_processed" => Ok(Self::MarkProcessed),
+            "data_processing" => {
+                let raw = operations.ok_or_else(|| {
+                    ApiError::missing("processor.operations", "Operations are required")
+                })?;
+                parse_operations(raw.get(), limits)?;
+                Ok(Self::DataProcessing(Box::new(RawOperations(
+                    raw.get().to_owned(),
+                ))))
+            }
+            source if source.contains("=>") || source.contains("function") => {
+                if source.len() > limits.processor_bytes {
+                    let limit = limits.processor_bytes as u64;
+                    return Err(ApiError::too_large("processor", source.len(), limit));
+                }
+                Ok(Self::Source(source.to_owned()))
+            }
+            other => Err(ApiError::unknown(
+                "processor",
+                "processor",
+                other,
+                &Self::NAMES,
+            )),
+        }
+    }
+}
+
+/// A batch that has been checked to the last field.
+#[derive(Debug)]
+pub struct Batch {
+    /// JSON arrays of at most `batch_size` records, and how many records each has.
+    pub chunks: Vec<(Vec<u8>, u32)>,
+    /// Records in all.
+    pub total: usize,
+    /// What is done to each chunk.
+    pub processor: Processor,
+    /// How.
+    pub options: BatchPlanOptions,
+}
+
+impl<'a> BatchProcessRequest<'a> {
+    /// Decodes and checks a body.
+    ///
+    /// # Errors
+    /// 400, 413 or 422 naming the field.
+    pub fn decode(bytes: &'a [u8], timeout_ms: u64, limits: &Limits) -> Result<Batch, ApiError> {
+        const REQUIRED: &str = "Data array is required";
+        let request: Self = decode::body(bytes, limits)?;
+        let data = request
+            .data
+            .ok_or_else(|| ApiError::missing("data", REQUIRED))?;
+        if !data.get().starts_with('[') {
+            return Err(ApiError::new(ErrorCode::InvalidField, REQUIRED).at("data"));
+        }
+        let processor = Processor::decode(request.processor, limits)?;
+        let options = request
+            .options
+            .unwrap_or_default()
+            .check(timeout_ms, limits)?;
+        let records: Vec<&RawValue> = decode::part(data, "data")?;
+        if records.is_empty() {
+            return Err(ApiError::invalid("data", "must not be empty"));
+        }
+        if records.len() > limits.records {
+            return Err(ApiError::over(
+                "data",
+                "records",
+                records.len(),
+                limits.records as u64,
+            ));
+        }
+        let chunks = records.len().div_ceil(options.batch_size);
+        if chunks > limits.batch_chunks {
+            return Err(ApiError::over(
+                "options.batchSize",
+                "chunks",
+                chunks,
+                limits.batch_chunks as u64,
+            ));
+        }
+        let chunks = records.chunks(options.batch_size).map(join).collect();
+        Ok(Batch {
+            chunks,
+            total: records.len(),
+            processor,
+            options,
+        })
+    }
+}
+
+/// A JSON array of records that are JSON text already.
+fn join(records: &[&RawValue]) -> (Vec<u8>, u32) {
+    let bytes: usize = records.iter().map(|r| r.get().len() + 1).sum();
+    let mut out = Vec::with_capacity(bytes + 2);
+    out.push(b'[');
+    for (i, record) in records.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(record.get().as_bytes());
+    }
+    out.push(b']');
+    (out, records.len() as u32)
+}
+
+/// `data` of POST /batch/process.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BatchSubmitResponse<'a> {
+    /// Ask for it at /batch/{batchId}.
+    pub batch_id: &'a str,
+    /// `queued`.
+    pub status: &'a str,
+    /// Records.
+    pub total_items: usize,
+    /// Chunks.
+    pub total_chunks: usize,
+}
+
+/// One chunk that failed.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChunkErrorResponse<'a> {
+    /// Its index, from 0.
+    pub chunk: u32,
+    /// Why.
+    pub error: &'a str,
+}
+
+/// `data` of GET /batch/{id}.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BatchResponse<'a> {
+    /// `batch_...`.
+    pub id: &'a str,
+    /// queued, running, completed, failed or cancelled.
+    pub status: &'a str,
+    /// Records.
+    pub total_items: u64,
+    /// Records of completed chunks.
+    pub processed_items: u64,
+    /// Chunks.
+    pub total_chunks: u32,
+    /// Completed chunks.
+    pub completed_chunks: u32,
+    /// Failed chunks.
+    pub failed_chunks: u32,
+    /// 0..100: chunks that ended.
+    pub progress: f64,
+    /// The first failed chunks, at most 100.
+    pub errors: Vec<ChunkErrorResponse<'a>>,
+    /// Why the whole batch failed; null unless it did.
+    pub error: Option<&'a str>,
+    /// The processed records of a small batch that completed; else null: page them at
+    /// /batch/{id}/results.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<serde_json::Value>))]
+    pub results: Option<&'a RawValue>,
+    /// Where to page the processed records.
+    pub results_url: String,
+    /// Unix milliseconds.
+    pub created_at: u64,
+    /// Unix milliseconds; null while queued.
+    pub started_at: Option<u64>,
+    /// Unix milliseconds; null until it ended.
+    pub completed_at: Option<u64>,
+    /// Milliseconds from start to end; null until it ended.
+    pub processing_time: Option<u64>,
+}
+
+impl<'a> BatchResponse<'a> {
+    /// The answer for a book. `id` is its text, `results` its small result's JSON.
+    #[must_use]
+    pub fn new(id: &'a str, book: &'a Book, results: Option<&'a RawValue>) -> Self {
+        let errors = book.errors.iter().map(|e| ChunkErrorResponse {
+            chunk: e.chunk,
+            error: &e.error,
+        });
+        let ended = book.completed_at;
+        let took = ended.map(|end| end.ms_since(book.started_at.unwrap_or(end)));
+        Self {
+            id,
+            status: super::jobs::status_word(book.status),
+            total_items: book.total_items,
+            processed_items: book.processed_items,
+            total_chunks: book.total_chunks,
+            completed_chunks: book.completed_chunks,
+            failed_chunks: book.failed_chunks,
+            progress: percent(book.ended_chunks(), book.total_chunks),
+            errors: errors.collect(),
+            error: book.error.as_deref(),
+            results,
+            results_url: format!("/api/performance/batch/{id}/results"),
+            created_at: book.created_at().0,
+            started_at: book.started_at.map(|t| t.0),
+            completed_at: ended.map(|t| t.0),
+            processing_time: took,
+        }
+    }
+}
+
+fn percent(part: u32, whole: u32) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        (f64::from(part) / f64::from(whole) * 1000.0).round() / 10.0
+    }
+}
+
+/// The answer of an unknown batch.
+#[must_use]
+pub fn not_found() -> ApiError {
+    ApiError::new(ErrorCode::BatchNotFound, "Batch not found").at("id")
+}
+
+/// The id of a path: one that is none of ours names no batch.
+///
+/// # Errors
+/// `BATCH_NOT_FOUND`.
+pub fn decode_id(text: &str) -> Result<BatchId, ApiError> {
+    text.parse().map_err(|_| not_found())
+}
+
+/// `data` of GET /batch/{id}/results.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BatchResultsResponse<'a> {
+    /// The chunks of this page, in order, those that failed too.
+    pub chunks: Vec<ChunkResponse<'a>>,
+    /// The first chunk of the next page; null at the end.
+    pub next_chunk: Option<u32>,
+}
+
+/// One chunk of a page of results.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChunkResponse<'a> {
+    /// Its index, from 0.
+    pub chunk: u32,
+    /// Its processed records; null when it failed.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<serde_json::Value>))]
+    pub items: Option<&'a RawValue>,
+    /// Why it failed; null when it did not.
+    pub error: Option<&'a str>,
+}
+
+/// `data` of GET /batch/metrics.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BatchMetricsResponse {
+    /// Submitted since the store was made.
+    pub total_batches: u64,
+    /// Completed.
+    pub completed_batches: u64,
+    /// Failed.
+    pub failed_batches: u64,
+    /// Cancelled.
+    pub cancelled_batches: u64,
+    /// Queued or running.
+    pub active_batches: u64,
+    /// Records processed.
+    pub total_items_processed: u64,
+    /// Chunks waiting.
+    pub queue_size: u64,
+    /// Milliseconds; null before the first.
+    pub average_processing_time: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(body: &str) -> Result<Batch, ApiError> {
+        BatchProcessRequest::decode(body.as_bytes(), 1000, &Limits::default())
+    }
+
+    #[test]
+    fn records_are_cut_into_chunks_without_parsing_them() {
+        let batch = decode(r#"{"data":[1, {"a":[2]},"x"],"options":{"batchSize":2}}"#).unwrap();
+        assert_eq!(
+            batch.chunks,
+            [(br#"[1,{"a":[2]}]"#.to_vec(), 2), (br#"["x"]"#.to_vec(), 1)]
+        );
+        assert_eq!(batch.processor, Processor::MarkProcessed);
+    }
+
+    #[test]
+    fn wrong_fields_are_named() {
+        let field = |body: &str| decode(body).unwrap_err().field.map(Cow::into_owned);
+        assert_eq!(field("{}").as_deref(), Some("data"));
+        assert_eq!(field(r#"{"data":{}}"#).as_deref(), Some("data"));
+        assert_eq!(
+            field(r#"{"data":[1],"options":{"batchSize":0}}"#).as_deref(),
+            Some("options.batchSize")
+        );
+        assert_eq!(
+            field(r#"{"data":[1],"processor":"brew"}"#).as_deref(),
+            Some("processor")
+        );
+        assert_eq!(
+            field(r#"{"data":[1],"processor":7}"#).as_deref(),
+            Some("processor")
+        );
+    }
+}
