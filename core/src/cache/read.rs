@@ -84,8 +84,11 @@ where
         let mut shared = false;
         let found = self.index.find(hash, |slot| {
             self.nodes.get(slot as usize).is_some_and(|node| {
-                shared |= node.hash == hash;
-                key.equivalent(&node.key)
+                let same = key.equivalent(&node.key);
+                if !same {
+                    shared |= node.hash == hash;
+                }
+                same
             })
         });
         let Some(slot) = found else {
