@@ -39,86 +39,61 @@ fn count(from: u64, count: u64, mut op: impl FnMut(&[u8]) -> bool) -> u64 {
     yes
 }
 
-/// Million operations a CPU-second of `op` over the items `from..from + items`.
-fn speed(from: u64, items: u64, op: impl FnMut(&[u8]) -> bool) -> f64 {
+/// Million operations a CPU-second of `op` over the items `from..from + items`, again and again
+/// until it is two million at least.
+fn speed(from: u64, items: u64, mut op: impl FnMut(&[u8]) -> bool) -> f64 {
+    let passes = 2_000_000_u64.div_ceil(items);
     let start = cpu_seconds();
-    std::hint::black_box(count(from, items, op));
-    items as f64 / (cpu_seconds() - start) / 1e6
+    for _ in 0..passes {
+        std::hint::black_box(count(from, items, &mut op));
+    }
+    (items * passes) as f64 / (cpu_seconds() - start) / 1e6
 }
 
 fn one_size(report: &mut Report, items: u64, rounds: usize) -> anyhow::Result<()> {
-    let empty = BloomFilter::for_items(items, RATE, SEED)?;
-    let empty_peer = || {
-        Peer::with_false_pos(RATE)
-            .seed(&u128::from(SEED))
-            .expected_items(items as usize)
+    let mut ours = BloomFilter::for_items(items, RATE, SEED)?;
+    let mut peer = Peer::with_false_pos(RATE)
+        .seed(&u128::from(SEED))
+        .expected_items(items as usize);
+    let mut add_ours = || {
+        ours.clear();
+        speed(0, items, |item| ours.add(item))
     };
-    let (mut ours, mut peer) = (empty.clone(), empty_peer());
-    let repeat = (2_000_000 / items).max(1);
-    let insert = interleaved(
-        rounds,
-        &mut [
-            &mut || {
-                (0..repeat).for_each(|_| ours.clear());
-                speed(0, items * repeat, |item| ours.add(item))
-            },
-            &mut || {
-                peer.clear();
-                speed(0, items * repeat, |item| peer.insert(item))
-            },
-        ],
-    );
-    // A filter that holds exactly its items, for queries at the rate it was sized for.
-    let (mut ours, mut peer) = (empty, empty_peer());
-    speed(0, items, |item| ours.add(item) | peer.insert(item));
-    let queries = items * repeat;
+    let mut add_peer = || {
+        peer.clear();
+        speed(0, items, |item| peer.insert(item))
+    };
+    let add = interleaved(rounds, &mut [&mut add_ours, &mut add_peer]);
+    // Both now hold exactly the items that they were sized for.
     let query = |from: u64| {
-        interleaved(
-            rounds,
-            &mut [
-                &mut || speed(from, queries, |item| ours.contains(item)),
-                &mut || speed(from, queries, |item| peer.contains(item)),
-            ],
-        )
+        let mut query_ours = || speed(from, items, |item| ours.contains(item));
+        let mut query_peer = || speed(from, items, |item| peer.contains(item));
+        interleaved(rounds, &mut [&mut query_ours, &mut query_peer])
     };
     let (strangers, members) = (query(items), query(0));
-    let name = |what: &str| format!("bloom {items} items at 0.01, {what}");
+    let mut case = |what: &str, unit: &str, ours: f64, theirs: f64| {
+        let name = format!("bloom {items} items at {RATE}, {what}");
+        report.case("cache", &name, unit, ours, "fastbloom", theirs);
+    };
     for (what, figures) in [
-        ("add", insert),
+        ("add", add),
         ("query strangers", strangers),
         ("query members", members),
     ] {
-        if let [ours, peer] = figures[..] {
-            report.case(
-                "cache",
-                &name(what),
-                "million ops/CPU-s",
-                ours,
-                "fastbloom",
-                peer,
-            );
+        if let [ours, theirs] = figures[..] {
+            case(what, "million ops/CPU-s", ours, theirs);
         }
     }
-    let rate_ours = count(items, 2_000_000, |item| ours.contains(item)) as f64 / 2e6;
-    let rate_peer = count(items, 2_000_000, |item| peer.contains(item)) as f64 / 2e6;
+    let claimed_ours = count(items, 2_000_000, |item| ours.contains(item)) as f64 / 2e6;
+    let claimed_peer = count(items, 2_000_000, |item| peer.contains(item)) as f64 / 2e6;
     let unit = "false-positive rate (less is better)";
-    report.case(
-        "cache",
-        &name("strangers claimed"),
-        unit,
-        rate_ours,
-        "fastbloom",
-        rate_peer,
-    );
-    let bits = |bytes: usize| bytes as f64 * 8.0 / items as f64;
-    let peer_bits = bits(peer.num_bits() / 8);
-    report.case(
-        "cache",
-        &name("size"),
+    case("strangers claimed", unit, claimed_ours, claimed_peer);
+    let size = |bits: u64| bits as f64 / items as f64;
+    case(
+        "size",
         "bits an item",
-        bits(ours.memory_usage()),
-        "fastbloom",
-        peer_bits,
+        size(ours.bits()),
+        size(peer.num_bits() as u64),
     );
     Ok(())
 }
