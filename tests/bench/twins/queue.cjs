@@ -1,0 +1,60 @@
+// The BullMQ twin of the queue benchmark: `node queue.cjs PORT throughput JOBS SUBMITTERS` prints
+// jobs/s of add + process; `node queue.cjs PORT pickup JOBS RATE` prints p50 and p99 of the
+// milliseconds from an add that was due to the start of its job. Needs npm `bullmq` and `ioredis`, here or in
+// NODE_PATH, and a Redis server of its own.
+'use strict';
+const { Queue, Worker } = require('bullmq');
+
+const [port, mode, jobs, parameter] = process.argv.slice(2);
+const connection = { host: '127.0.0.1', port: Number(port) };
+const options = { connection, defaultJobOptions: { removeOnComplete: 100000 } };
+
+async function main() {
+  const count = Number(jobs);
+  const queue = new Queue('bench', options);
+  await queue.obliterate({ force: true });
+  const due = new Float64Array(count);
+  const waits = [];
+  let seen = 0;
+  let finish;
+  const finished = new Promise((resolve) => { finish = resolve; });
+  const process_ = async (job) => {
+    waits.push(performance.now() - due[job.data.n]);
+    return { n: job.data.n };
+  };
+  const worker = new Worker('bench', process_, { connection, concurrency: 64 });
+  worker.on('completed', () => { if (++seen === count) finish(); });
+  await worker.waitUntilReady();
+  const start = performance.now();
+  if (mode === 'throughput') {
+    let next = 0;
+    const submit = async () => {
+      while (next < count) await queue.add('noop', { n: next++ });
+    };
+    await Promise.all(Array.from({ length: Number(parameter) }, submit));
+  } else {
+    const every = 1000 / Number(parameter);
+    const adds = [];
+    for (let n = 0; n < count; ) {
+      const now = performance.now() - start;
+      for (; n < count && n * every <= now; n++) {
+        due[n] = start + n * every;
+        adds.push(queue.add('noop', { n }));
+      }
+      await new Promise((resolve) => { setTimeout(resolve, 1); });
+    }
+    await Promise.all(adds);
+  }
+  await finished;
+  const seconds = (performance.now() - start) / 1000;
+  if (mode === 'throughput') {
+    console.log(count / seconds);
+  } else {
+    waits.sort((a, b) => a - b);
+    console.log(waits[Math.floor(count * 0.5)], waits[Math.floor(count * 0.99)]);
+  }
+  await worker.close();
+  await queue.close();
+}
+
+main().catch((error) => { console.error(error); process.exit(1); });
