@@ -1,7 +1,7 @@
 //! Figures of whole columns: numerical and categorical fields.
 //!
-//! Numerical: every number but `id`. Categorical: every boolean and every string that is no date and
-//! no longer than 100 bytes (a text is no category), but `id`. Mean and deviation are of the
+//! Numerical: every number but `id`. Categorical: every boolean and every string that is no date
+//! and no longer than 100 bytes (a text is no category), but `id`. Mean and deviation are of the
 //! population; Welford's update (Knuth, TAOCP 2, 4.2.2) in item order.
 
 use std::collections::BTreeMap;

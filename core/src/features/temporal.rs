@@ -1,8 +1,9 @@
 //! Features of dates, in UTC and without a clock.
 //!
-//! A date is a string in ISO 8601 form (`2024-03-15`, `2024-03-15T18:30:00Z`, with an offset or with
-//! a space for the T), or a number of Unix milliseconds in a field whose name says so (`timestamp`,
-//! `date`, `time`, or ending in `At`, `Date`, `Time`, `_at`, `_date`, `_time`, `_ms`).
+//! A date is a string in ISO 8601 form (`2024-03-15`, `2024-03-15T18:30:00Z`, with an offset or
+//! with a space for the T), or a number of Unix milliseconds in a field whose name says so
+//! (`timestamp`, `date`, `time`, or ending in `At`, `Date`, `Time`, `_at`, `_date`, `_time` or
+//! `_ms`).
 
 use serde_json::{Map, Value};
 

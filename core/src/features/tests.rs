@@ -153,7 +153,8 @@ fn wines_in_both_spellings() {
             "alcoholLevel": 13.5, "alcoholCategory": "medium", "body": 4, "acidity": 3, "price": 80,
             "priceTier": "premium", "region": "Pomerol"})
     );
-    let csv = json!({"Type": "Dessert/Port", "Vintage": "N.V.", "ABV": "20%", "Grapes": "['A', 'B']",
+    let csv = json!({"Type": "Dessert/Port", "Vintage": "N.V.", "ABV": "20%",
+        "Grapes": "['A', 'B']",
         "Body": "Very full-bodied"});
     let out = one("wine_features", csv, json!({}));
     assert_eq!(out["wineType"], 5);

@@ -66,11 +66,8 @@ fn default_processor(options: &Options, report: &mut Report, input: &Path) -> an
     let limits = Limits::default();
     let mut peaks = Vec::new();
     let mut ours = || {
-        let processor = Processor::default().row_wise(&limits);
-        match processor
-            .context("row-wise")
-            .and_then(|pipeline| stream(input, pipeline))
-        {
+        let pipeline = Processor::default().row_wise(&limits).context("row-wise");
+        match pipeline.and_then(|pipeline| stream(input, pipeline)) {
             Ok((figure, peak)) => {
                 peaks.push(peak);
                 figure

@@ -1,16 +1,17 @@
 //! Built-in work on records: the `data_processing` operations and the named processors.
 //!
-//! An operation list is JSON, parsed once by [`parse`] and then run by [`apply`] over records, or by
-//! a [`RowPipeline`] over NDJSON lines in constant memory where every operation looks at one record
-//! at a time.
+//! An operation list is JSON, parsed once by [`parse()`] and then run by [`apply()`] over records,
+//! or by a [`RowPipeline`] over NDJSON lines in constant memory where every operation looks at one
+//! record at a time. Each operation is an object with a `type`:
 //!
-//! | operation | fields | what it does |
-//! |---|---|---|
-//! | `filter` | `criteria: {field: value}` or `{field: {op: value}}` | keeps records that pass all tests; `op` is `eq ne gt gte lt lte in` |
-//! | `transform` | `transform: {field: {type, value \| min, max}}` | `multiply`, `add`, `normalize` ((x-min)/(max-min)), `log` (ln(x+1)), `sqrt` |
-//! | `aggregate` | `groupBy: [field]`, `aggregations: {field: fn}` | one record a group, groups in order of first appearance; `fn` is `sum avg count min max median` |
-//! | `sort` | `sortBy: field`, `order: asc \| desc` (asc) | stable; total order over mixed types |
-//! | `normalize` | `fields: [field]` | (x-min)/(max-min) over the whole data set |
+//! - `filter`, `criteria: {field: value}` or `{field: {op: value}}`: keeps the records that pass
+//!   all tests; `op` is `eq`, `ne`, `gt`, `gte`, `lt`, `lte` or `in`.
+//! - `transform`, `transform: {field: {type, ..}}`: `multiply` and `add` with `value`, `normalize`
+//!   with `min` and `max` ((x-min)/(max-min)), `log` (ln(x+1)), `sqrt`.
+//! - `aggregate`, `groupBy: [field]`, `aggregations: {field: name}`: one record a group, groups in
+//!   order of first appearance; `name` is `sum`, `avg`, `count`, `min`, `max` or `median`.
+//! - `sort`, `sortBy: field`, `order`: `asc` (default) or `desc`; stable.
+//! - `normalize`, `fields: [field]`: (x-min)/(max-min) over the whole data set.
 //!
 //! Rules that JSON leaves open:
 //! - Equality is JavaScript's `===` for primitives (1 equals 1.0; a missing field equals nothing,

@@ -20,10 +20,10 @@ const MARK: &str = "processed";
 pub enum Processor {
     /// `identity`: each item as it is.
     Identity,
-    /// `mark_processed`: each item with `processed: true`, as `{...item, processed: true}` gives it:
-    /// an existing `processed` keeps its place and gets the new value, of repeated ones the first.
-    /// An item that is no object becomes `{"value": item, "processed": true}`: a spread would lose a
-    /// number and take a string apart into letters.
+    /// `mark_processed`: each item with `processed: true`, as `{...item, processed: true}` gives
+    /// it: an existing `processed` keeps its place and gets the new value, of repeated ones the
+    /// first. An item that is no object becomes `{"value": item, "processed": true}`: a spread
+    /// would lose a number and take a string apart into letters.
     #[default]
     MarkProcessed,
     /// `data_processing`: operations over objects.

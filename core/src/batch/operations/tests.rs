@@ -98,7 +98,8 @@ fn aggregates_in_order_of_first_appearance() {
             {"t": "R", "y": 1, "p": 10}, {"t": "W", "y": 1, "p": 7}, {"t": "R", "y": 1.0, "p": 30},
             {"t": "R", "y": "1", "p": 5}, {"t": "R", "y": 1, "p": null}, {"p": 1},
         ]),
-        json!([{"type": "aggregate", "groupBy": ["t", "y"], "aggregations": {"p": "avg", "n": "count"}}]),
+        json!([{"type": "aggregate", "groupBy": ["t", "y"],
+            "aggregations": {"p": "avg", "n": "count"}}]),
     );
     assert_eq!(
         out.unwrap(),
@@ -304,7 +305,8 @@ fn lines_in_blocks_equal_lines_one_by_one() {
         (Processor::Identity, "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n"),
         (
             Processor::MarkProcessed,
-            "{\"a\":1,\"processed\":true}\n{\"a\":2,\"processed\":true}\n{\"a\":3,\"processed\":true}\n",
+            "{\"a\":1,\"processed\":true}\n{\"a\":2,\"processed\":true}\n\
+             {\"a\":3,\"processed\":true}\n",
         ),
         (
             Processor::DataProcessing(parse(&operations, &limits).unwrap()),
@@ -363,7 +365,10 @@ fn any_json() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn the_scanner_accepts_what_serde_accepts(value in any_json(), pretty: bool) {
-        let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+        let text = match pretty {
+            true => serde_json::to_string_pretty(&value),
+            false => serde_json::to_string(&value),
+        };
         let text = text.unwrap();
         let marked = mark_line(&text).unwrap();
         prop_assert!(!marked.contains('\n'));
@@ -373,7 +378,9 @@ proptest! {
     }
 
     #[test]
-    fn the_scanner_refuses_what_serde_refuses(value in any_json(), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut: bool) {
+    fn the_scanner_refuses_what_serde_refuses(
+        value in any_json(), at in any::<prop::sample::Index>(), byte: u8, cut: bool,
+    ) {
         let mut text = serde_json::to_vec(&value).unwrap();
         let at = at.index(text.len());
         if cut { text.truncate(at); } else { text[at] = byte; }
@@ -385,7 +392,10 @@ proptest! {
             Ok(_) => prop_assert!(ours.is_ok(), "{:?}", String::from_utf8_lossy(&text)),
             Err(e) if e.to_string().contains("out of range") || e.to_string().contains("surrogate")
                 || e.to_string().contains("hex escape") => {}
-            Err(e) => prop_assert!(blank || ours.is_err(), "{e}: {:?}", String::from_utf8_lossy(&text)),
+            Err(e) => {
+                let text = String::from_utf8_lossy(&text);
+                prop_assert!(blank || ours.is_err(), "{e}: {text:?}");
+            }
         }
     }
 }
