@@ -211,8 +211,8 @@ pub struct Extraction {
 ///
 /// # Errors
 /// [`FeatureError::Invalid`] for an item that is no object, a known field of the wrong type (its
-/// path names the item's index), more items than `limits.records` or more than 1000 fields of one
-/// kind; [`FeatureError::Stopped`].
+/// path names the item's index), more items than `limits.records`, more term counts than
+/// `limits.matrix_elements`, or more than 1000 fields of one kind; [`FeatureError::Stopped`].
 pub fn extract(
     items: &[Value],
     types: &[FeatureType],
@@ -224,6 +224,11 @@ pub fn extract(
     if items.len() > limits.records {
         let message = format!("at most {} items, got {}", limits.records, items.len());
         return Err(FeatureError::new("items", message));
+    }
+    if options.term_buckets.saturating_mul(items.len()) > limits.matrix_elements {
+        let (buckets, max) = (options.term_buckets, limits.matrix_elements);
+        let message = format!("{buckets} for {} items; at most {max} in all", items.len());
+        return Err(FeatureError::new("options.termBuckets", message));
     }
     let total = 2 * items.len() as u64;
     let mut columns = Columns::new(types);

@@ -8,7 +8,7 @@
 //!
 //! What a processor sees: a fresh global object for each chunk, the standard ECMAScript objects, a
 //! `console` that discards, the chunk as an argument. What it does not see: modules, timers, files,
-//! the network, the environment, other chunks. A fresh context for each chunk makes a result
+//! the network, the environment, other chunks; dates are in UTC. A fresh context for each chunk makes a result
 //! independent of which child ran it and of what ran there before.
 //!
 //! ```no_run

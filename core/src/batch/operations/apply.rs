@@ -10,8 +10,10 @@ use super::{
 };
 use crate::control::Control;
 
-/// Records between two questions to the control: well under 5 ms of work.
+/// Records between two questions to the control where each costs little: well under 5 ms of work.
 pub(super) const BLOCK: usize = 4096;
+/// Field look-ups and comparisons between two questions.
+const STEPS_MAX: usize = 1 << 15;
 
 /// A record and its index in the input, for messages.
 #[derive(Debug, Clone)]
@@ -53,6 +55,7 @@ pub fn apply(
     for (step, operation) in operations.iter().enumerate() {
         let progress = Progress {
             control,
+            block: (STEPS_MAX / operation.steps()).clamp(1, BLOCK),
             base: step as u64 * (total / operations.len() as u64),
             total,
         };
@@ -81,6 +84,8 @@ pub fn apply(
 /// The control, and how far the operations before have come.
 pub(super) struct Progress<'a, C> {
     control: &'a C,
+    /// Records between two questions.
+    block: usize,
     base: u64,
     total: u64,
 }
@@ -88,7 +93,7 @@ pub(super) struct Progress<'a, C> {
 impl<C: Control> Progress<'_, C> {
     /// Asks at the start of every block of records.
     pub(super) fn at(&self, index: usize) -> Result<(), OperationError> {
-        if index.is_multiple_of(BLOCK) {
+        if index.is_multiple_of(self.block) {
             self.ask(index)
         } else {
             Ok(())
@@ -141,6 +146,27 @@ pub(super) fn apply_row(
             Ok(true)
         }
         _ => Ok(true),
+    }
+}
+
+impl Operation {
+    /// Field look-ups and comparisons that one record costs at most; at least 1.
+    pub(super) fn steps(&self) -> usize {
+        let of_test = |(_, test): &(String, Test)| match test {
+            Test::In(list) => 1 + list.len(),
+            _ => 1,
+        };
+        let steps = match self {
+            Self::Filter { tests } => tests.iter().map(of_test).sum(),
+            Self::Transform { fields } => fields.len(),
+            Self::Aggregate {
+                group_by,
+                aggregations,
+            } => group_by.len() + aggregations.len(),
+            // One field at a time.
+            Self::Sort { .. } | Self::Normalize { .. } => 1,
+        };
+        steps.max(1)
     }
 }
 

@@ -10,6 +10,8 @@ use crate::limits::Limits;
 
 /// Fields of one operation, count.
 const FIELDS_MAX: usize = 1000;
+/// Values of one `in`, count: each record is compared with all of them.
+const CHOICES_MAX: usize = 1000;
 
 type Parsed<T> = Result<T, OperationError>;
 
@@ -153,7 +155,11 @@ fn parse_test(path: &str, operator: &str, value: &Value) -> Parsed<Test> {
         "lt" => ordered(Test::Lt),
         "lte" => ordered(Test::Lte),
         "in" => match value {
-            Value::Array(values) => Ok(Test::In(values.clone())),
+            Value::Array(values) if values.len() <= CHOICES_MAX => Ok(Test::In(values.clone())),
+            Value::Array(values) => invalid(
+                &here(),
+                format!("at most {CHOICES_MAX} values, got {}", values.len()),
+            ),
             other => invalid(&here(), expected("an array", Some(other))),
         },
         _ => invalid(

@@ -11,6 +11,10 @@ use super::{
 };
 use crate::{control::Control, limits::Limits};
 
+/// Work between two questions to the control, in bytes of input: about a millisecond.
+const COST_MAX: usize = 256 << 10;
+/// What a field look-up or comparison costs, in the same unit.
+const STEP_BYTES: usize = 16;
 /// The member that the default processor sets.
 const MARK: &str = "processed";
 
@@ -168,8 +172,8 @@ impl RowPipeline {
         }
     }
 
-    /// Processes whole lines; each result gets a line break. The control is asked every few
-    /// thousand lines.
+    /// Processes whole lines; each result gets a line break. The control is asked about every
+    /// millisecond, with bytes as units of work.
     ///
     /// # Errors
     /// As [`Self::apply_line`], and [`OperationError::Stopped`]. The results of lines before the
@@ -181,13 +185,19 @@ impl RowPipeline {
         control: &impl Control,
     ) -> Result<(), OperationError> {
         let checked = std::str::from_utf8(lines).is_ok();
+        let steps = match &self.steps {
+            Steps::Operations { operations, .. } => operations.iter().map(Operation::steps).sum(),
+            Steps::Identity | Steps::Mark => 1,
+        };
         let mut begin = 0;
-        let ends = memchr::memchr_iter(b'\n', lines).chain([lines.len()]);
-        for (index, end) in ends.enumerate() {
-            if index.is_multiple_of(BLOCK) {
-                control.checkpoint(begin as u64, lines.len() as u64)?;
-            }
+        let mut cost = COST_MAX;
+        for end in memchr::memchr_iter(b'\n', lines).chain([lines.len()]) {
             let line = &lines[begin..end];
+            cost += line.len() + STEP_BYTES * steps;
+            if cost >= COST_MAX {
+                control.checkpoint(begin as u64, lines.len() as u64)?;
+                cost = 0;
+            }
             let emitted = if checked {
                 self.apply_text(line, out)?
             } else {

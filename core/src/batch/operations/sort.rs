@@ -68,14 +68,15 @@ pub(super) fn sort(
     descending: bool,
     progress: &Progress<'_, impl Control>,
 ) -> Result<Vec<Row>, OperationError> {
-    let keys: Vec<Key<'_>> = rows
-        .iter()
-        .map(|row| Key::of(row.record.get(sort_by)))
-        .collect();
+    let mut keys = Vec::with_capacity(rows.len());
+    for (index, row) in rows.iter().enumerate() {
+        progress.at(index)?;
+        keys.push(Key::of(row.record.get(sort_by)));
+    }
     let order = |a: &usize, b: &usize| keys[*a].order(&keys[*b], descending);
     let mut sorted: Vec<usize> = (0..rows.len()).collect();
     for block in sorted.chunks_mut(BLOCK) {
-        progress.ask(0)?;
+        progress.ask(rows.len())?;
         block.sort_by(order);
     }
     let mut width = BLOCK;
@@ -85,7 +86,7 @@ pub(super) fn sort(
             let (mut left, mut right) = pair.split_at(width.min(pair.len()));
             while let (Some(a), Some(b)) = (left.first(), right.first()) {
                 if merged.len().is_multiple_of(BLOCK) {
-                    progress.ask(0)?;
+                    progress.ask(rows.len())?;
                 }
                 // Equal: the left one first, which makes it stable.
                 let side = if order(a, b).is_le() {
