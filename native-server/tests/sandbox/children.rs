@@ -101,11 +101,8 @@ fn a_child_killed_from_outside_is_replaced() {
     .unwrap();
     run_in(&sandbox, "c => c", &json!([1])).unwrap();
     let id = sandbox.idle_ids()[0];
-    let status = std::process::Command::new("kill")
-        .args(["-9", &id.to_string()])
-        .status()
-        .unwrap();
-    assert!(status.success());
+    let pid = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     // Whether the pool sees the death before or during the exchange, only "retry" may come out.
     match run_in(&sandbox, "c => c", &json!([2])) {
         Ok(value) => assert_eq!(value, json!([2])),
@@ -191,4 +188,24 @@ fn a_child_without_its_parent_ends() {
         Some(71),
         "another parent than the one announced"
     );
+}
+
+#[test]
+fn a_child_outlives_the_thread_that_asked_for_it() {
+    // On Linux a parent death signal follows the thread that started the child.
+    let sandbox = Sandbox::new(SandboxOptions {
+        children_max: 1,
+        ..options()
+    })
+    .unwrap();
+    for n in 0..3 {
+        let caller = std::thread::scope(|scope| {
+            scope
+                .spawn(|| run_in(&sandbox, "c => c", &json!([n])))
+                .join()
+                .unwrap()
+        });
+        assert_eq!(caller, Ok(json!([n])));
+    }
+    assert_eq!(sandbox.stats().started, 1);
 }

@@ -47,9 +47,10 @@ fn every_limit_ends_the_chunk_and_the_child() {
         let (kind, message) = broken_limit_in(&sandbox, source, roomy);
         assert_eq!(kind, LimitKind::Output, "{source}: {message}");
     }
-    let (kind, _) = broken_limit(
+    let (kind, _) = broken_limit_in(
         &sandbox,
         "chunk => { const f = n => f(n + 1) + 1; return f(0) }",
+        roomy,
     );
     assert_eq!(kind, LimitKind::Stack);
     assert_eq!(
