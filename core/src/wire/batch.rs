@@ -10,8 +10,9 @@ use super::{
     error::{ApiError, ErrorCode},
 };
 use crate::{
-    batch::{Book, operations},
-    jobs::BatchId,
+    batch::{BatchMetrics, BatchOptions as LedgerOptions, Book, operations},
+    control::Control,
+    jobs::{BatchId, Status},
     limits::Limits,
 };
 
@@ -141,6 +142,24 @@ impl BatchOptions {
                 0,
             )? as i32,
         })
+    }
+}
+
+impl BatchMetricsResponse {
+    /// The answer for these counters.
+    #[must_use]
+    pub fn new(metrics: &BatchMetrics, queue_size: u64) -> Self {
+        let ended = metrics.completed + metrics.failed + metrics.cancelled;
+        Self {
+            total_batches: metrics.total,
+            completed_batches: metrics.completed,
+            failed_batches: metrics.failed,
+            cancelled_batches: metrics.cancelled,
+            active_batches: metrics.total.saturating_sub(ended),
+            total_items_processed: metrics.items,
+            queue_size,
+            average_processing_time: (ended > 0).then_some(metrics.average_ms),
+        }
     }
 }
 
@@ -443,6 +462,143 @@ fn percent(part: u32, whole: u32) -> f64 {
     }
 }
 
+/// The message of DELETE /batch/{id}.
+pub const CANCELLED: &str = "Batch cancelled successfully";
+/// Records that a finished batch may have to answer them with its status.
+const INLINE_ITEMS: u64 = 1000;
+/// Bytes that these may have.
+const INLINE_BYTES: u64 = 1 << 20;
+
+impl BatchPlanOptions {
+    /// How the ledger runs it.
+    #[must_use]
+    pub fn queue_options(&self) -> LedgerOptions {
+        LedgerOptions {
+            priority: self.priority,
+            max_concurrency: self.max_concurrency,
+            timeout_ms: self.timeout_ms,
+            chunk_timeout_ms: self.timeout_ms,
+            stop_on_error: self.stop_on_error,
+            ..LedgerOptions::default()
+        }
+    }
+}
+
+/// Encodes the answer of POST /batch/process.
+///
+/// # Errors
+/// `INTERNAL`, should a type of ours fail to serialize.
+pub fn encode_submit_answer(
+    id: BatchId,
+    total_items: usize,
+    total_chunks: usize,
+) -> Result<Vec<u8>, ApiError> {
+    let batch_id = &id.to_string();
+    let answer = BatchSubmitResponse {
+        batch_id,
+        status: "queued",
+        total_items,
+        total_chunks,
+    };
+    super::jobs::encode_submitted(&answer)
+}
+
+/// Whether a batch has ended and its records go with its status.
+#[must_use]
+pub fn is_small(book: &Book) -> bool {
+    let small = book.total_items <= INLINE_ITEMS && book.result_bytes <= INLINE_BYTES;
+    book.status == Status::Completed && small
+}
+
+/// The records of all chunks as one JSON array. A processor may answer a single value that is no
+/// array: it is then one record.
+#[must_use]
+pub fn join_results<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut out = vec![b'['];
+    for chunk in chunks {
+        let chunk = chunk.trim_ascii();
+        let inner = match chunk.strip_prefix(b"[").and_then(|c| c.strip_suffix(b"]")) {
+            Some(inner) => inner.trim_ascii(),
+            None => chunk,
+        };
+        if inner.is_empty() {
+            continue;
+        }
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        out.extend_from_slice(inner);
+    }
+    out.push(b']');
+    out
+}
+
+/// The page that a query asks for: its first chunk and how many.
+///
+/// # Errors
+/// 400 naming the parameter.
+pub fn decode_page(query: &str) -> Result<(u32, usize), ApiError> {
+    let from = decode::query_number(query, "chunk", 0..=u64::from(u32::MAX), "chunks", 0)?;
+    let limit = decode::query_number(query, "limit", 1..=1000, "chunks", 100)?;
+    Ok((from as u32, limit as usize))
+}
+
+/// Encodes a page of results: chunks with their records or why they failed.
+///
+/// # Errors
+/// `INTERNAL` when a stored result is no JSON.
+pub fn encode_page<'a>(
+    page: impl Iterator<Item = (u32, Result<&'a [u8], &'a str>)>,
+    book: &Book,
+) -> Result<Vec<u8>, ApiError> {
+    let stored = |error: serde_json::Error| {
+        ApiError::new(ErrorCode::Internal, format!("stored result: {error}"))
+    };
+    let mut chunks = Vec::new();
+    for (chunk, result) in page {
+        let (items, error) = match result {
+            Ok(json) => (Some(serde_json::from_slice(json).map_err(stored)?), None),
+            Err(error) => (None, Some(error)),
+        };
+        chunks.push(ChunkResponse {
+            chunk,
+            items,
+            error,
+        });
+    }
+    let next = chunks.last().map(|c| c.chunk + 1);
+    let next_chunk = next.filter(|next| *next < book.total_chunks);
+    super::envelope::data(&BatchResultsResponse { chunks, next_chunk })
+}
+
+/// Runs a built-in processor over one chunk, a JSON array; gives the array of its results.
+///
+/// # Errors
+/// `NOT_IMPLEMENTED` for JavaScript; 400 when a record does not fit; `CANCELLED` or `TIMED_OUT`.
+pub fn run_built_in(
+    processor: &Processor,
+    chunk: &[u8],
+    control: &dyn Control,
+    limits: &Limits,
+) -> Result<Vec<u8>, ApiError> {
+    let built_in = processor.built_in(limits)?.ok_or_else(|| {
+        ApiError::new(
+            ErrorCode::NotImplemented,
+            "JavaScript runs in a sandbox of the server only",
+        )
+    })?;
+    let items: Vec<serde_json::Value> = serde_json::from_slice(chunk).map_err(|error| {
+        ApiError::new(
+            ErrorCode::InvalidJson,
+            format!("the chunk is no JSON array: {error}"),
+        )
+    })?;
+    let items = built_in
+        .apply_items(items, &control)
+        .map_err(|error| super::tasks::operation_refused("chunk", error))?;
+    super::envelope::encode(&items)
+}
+
 /// The answer of an unknown batch.
 #[must_use]
 pub fn not_found() -> ApiError {
@@ -507,6 +663,13 @@ pub struct BatchMetricsResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chunks_are_joined_into_one_array() {
+        let chunks = ["[1,2]", "[]", " {\"a\":1} ", "[ 3 ]"];
+        let joined = join_results(chunks.iter().map(|c| c.as_bytes()));
+        assert_eq!(String::from_utf8(joined).unwrap(), r#"[1,2,{"a":1},3]"#);
+    }
 
     fn decode(body: &str) -> Result<Batch, ApiError> {
         BatchProcessRequest::decode(body.as_bytes(), 1000, &Limits::default())

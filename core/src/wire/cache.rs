@@ -185,6 +185,20 @@ pub struct CacheSetManyResponse {
     pub set: usize,
 }
 
+/// The message of POST /cache/set.
+pub const CACHED: &str = "Value cached successfully";
+/// The message of DELETE /cache/delete.
+pub const DELETED: &str = "Key deleted from cache";
+/// Keys of one page of GET /cache/keys.
+pub const KEYS_MAX: u64 = 10_000;
+
+/// What a value weighs in the cache, bytes: its key and its answer. The same in every shell, so
+/// that they evict alike.
+#[must_use]
+pub fn weight_bytes(set: &CacheSet<'_>) -> u64 {
+    (set.key.len() + set.value.len() + super::envelope::DATA_BYTES) as u64
+}
+
 /// The message of DELETE /cache/clear.
 #[must_use]
 pub fn cleared(count: usize) -> String {

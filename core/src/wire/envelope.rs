@@ -46,10 +46,15 @@ pub fn message(message: &str) -> Vec<u8> {
     .unwrap_or_default()
 }
 
+/// What stands before `data` in its envelope.
+pub const DATA_HEAD: &[u8] = br#"{"success":true,"data":"#;
+/// Bytes of the envelope around `data`.
+pub const DATA_BYTES: usize = DATA_HEAD.len() + 1;
+
 /// Wraps bytes that are JSON already, without parsing them.
 #[must_use]
 pub fn raw_data(json: &[u8]) -> Vec<u8> {
-    const HEAD: &[u8] = br#"{"success":true,"data":"#;
+    const HEAD: &[u8] = DATA_HEAD;
     let mut out = Vec::with_capacity(HEAD.len() + json.len() + 1);
     out.extend_from_slice(HEAD);
     out.extend_from_slice(json);

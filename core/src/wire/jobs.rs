@@ -12,7 +12,7 @@ use super::{
     tasks::{PAYLOAD_JSON, PAYLOAD_MSGPACK, PAYLOAD_NPY, Task, TaskType},
 };
 use crate::{
-    jobs::{JobError, JobId, Kind, Record, Status},
+    jobs::{Backoff, JobError, JobId, JobSpec, Kind, Metrics, Record, Status},
     limits::Limits,
     time::Timestamp,
 };
@@ -202,6 +202,24 @@ impl WorkKind {
         }
     }
 
+    /// The scheduler's kind.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Job => Kind::Job,
+            Self::Task => Kind::Task,
+        }
+    }
+
+    /// SommOS's wording for a cancellation.
+    #[must_use]
+    pub const fn cancelled(self) -> &'static str {
+        match self {
+            Self::Job => "Job cancelled successfully",
+            Self::Task => "Task cancelled successfully",
+        }
+    }
+
     /// SommOS's wording for an unknown id.
     #[must_use]
     pub fn not_found(self) -> ApiError {
@@ -321,6 +339,133 @@ pub fn decode_submit_msgpack(
         payload,
         submission,
     })
+}
+
+/// Most of a delay that backoff spreads, fraction.
+const JITTER: f32 = 0.1;
+/// Longest backoff, milliseconds.
+const BACKOFF_MS_MAX: u64 = 3_600_000;
+/// Places in line that a position counts.
+pub const POSITION_MAX: usize = 10_000;
+/// The message of POST /async/job/{id}/retry.
+pub const RETRIED: &str = "Job queued again";
+
+impl Submitted {
+    /// What the scheduler is asked to run.
+    #[must_use]
+    pub fn spec(&self, kind: WorkKind) -> JobSpec {
+        let options = &self.submission;
+        JobSpec {
+            priority: options.priority,
+            delay_ms: options.delay_ms,
+            timeout_ms: options.timeout_ms,
+            max_attempts: options.max_attempts,
+            backoff: Backoff {
+                base_ms: options.retry_delay_ms,
+                max_ms: BACKOFF_MS_MAX.max(options.retry_delay_ms),
+                jitter: JITTER,
+            },
+            idempotency_key: options.idempotency_key.as_deref().map(Into::into),
+            cost: self.cost,
+            ..JobSpec::new(kind.kind(), self.task_type.as_str())
+        }
+    }
+}
+
+/// Encodes the answer of a submission.
+///
+/// # Errors
+/// `INTERNAL`, should a type of ours fail to serialize.
+pub fn encode_submit_answer(
+    kind: WorkKind,
+    id: JobId,
+    status: Status,
+    deduplicated: bool,
+) -> Result<Vec<u8>, ApiError> {
+    let (id, status) = (&*id.to_string(), status_word(status));
+    match kind {
+        WorkKind::Job => encode_submitted(&JobSubmitResponse {
+            job_id: id,
+            status,
+            deduplicated,
+        }),
+        WorkKind::Task => encode_submitted(&TaskSubmitResponse {
+            task_id: id,
+            status,
+            deduplicated,
+        }),
+    }
+}
+
+/// Which jobs GET /async/jobs lists.
+#[derive(Debug, Clone, Copy)]
+pub struct ListFilter {
+    /// Only of this status.
+    pub status: Option<Status>,
+    /// Only dead letters.
+    pub dead: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl ListFilter {
+    /// Reads it from a query string.
+    ///
+    /// # Errors
+    /// 400 naming the parameter.
+    pub fn decode(query: &str) -> Result<Self, ApiError> {
+        let limit = decode::query_number(query, "limit", 1..=1000, "jobs", 100)? as usize;
+        let status = match decode::query_value(query, "status") {
+            None => None,
+            Some(word) => Some(decode_status(&word)?),
+        };
+        let dead = decode::query_value(query, "dead").as_deref() == Some("true");
+        Ok(Self {
+            status,
+            dead,
+            limit,
+        })
+    }
+
+    /// Whether a job is listed.
+    #[must_use]
+    pub fn accepts(&self, record: &Record) -> bool {
+        self.status.is_none_or(|s| s == record.state.status) && (!self.dead || record.state.dead)
+    }
+}
+
+/// Encodes the answer of GET /async/jobs.
+///
+/// # Errors
+/// `INTERNAL`, should a type of ours fail to serialize.
+pub fn encode_list<'a>(records: impl Iterator<Item = &'a Record>) -> Result<Vec<u8>, ApiError> {
+    let records: Vec<_> = records.map(|r| (r.id.to_string(), r)).collect();
+    let jobs: Vec<_> = records
+        .iter()
+        .map(|(id, r)| JobResponse::new(id, r, None, None))
+        .collect();
+    super::envelope::data(&jobs)
+}
+
+/// Whether a result can be asked for.
+///
+/// # Errors
+/// `CONFLICT` naming the status.
+pub fn check_completed(status: Status) -> Result<(), ApiError> {
+    if status == Status::Completed {
+        return Ok(());
+    }
+    let message = format!("no result: the status is {}", status_word(status));
+    Err(ApiError::new(ErrorCode::Conflict, message))
+}
+
+/// The answer for a result that is gone.
+#[must_use]
+pub fn result_expired() -> ApiError {
+    ApiError::new(
+        ErrorCode::ResultExpired,
+        "the result was kept for its time and then swept",
+    )
 }
 
 /// `data` of POST /async/job, also beside `data` as SommOS's frontend reads it there.
@@ -575,6 +720,48 @@ pub struct TaskMetricsResponse {
     pub worker_utilization: f64,
     /// The pool that runs them.
     pub workers: WorkerMetricsResponse,
+}
+
+impl JobMetricsResponse {
+    /// The answer for these counters.
+    #[must_use]
+    pub fn new(metrics: Metrics, workers: WorkerMetricsResponse) -> Self {
+        Self {
+            total_jobs: metrics.total,
+            completed_jobs: metrics.completed,
+            failed_jobs: metrics.failed,
+            cancelled_jobs: metrics.cancelled,
+            active_jobs: metrics.active,
+            queue_size: metrics.queued,
+            retries: metrics.retried,
+            average_processing_time: average(&metrics),
+            processing_times: metrics.times_ms,
+            workers,
+        }
+    }
+}
+
+impl TaskMetricsResponse {
+    /// The answer for these counters.
+    #[must_use]
+    pub fn new(metrics: &Metrics, workers: WorkerMetricsResponse) -> Self {
+        Self {
+            total_tasks: metrics.total,
+            completed_tasks: metrics.completed,
+            failed_tasks: metrics.failed,
+            cancelled_tasks: metrics.cancelled,
+            active_tasks: metrics.active,
+            queue_size: metrics.queued,
+            average_task_time: average(metrics),
+            worker_utilization: workers.utilization,
+            workers,
+        }
+    }
+}
+
+/// Nothing has an average before the first.
+fn average(metrics: &Metrics) -> Option<f64> {
+    (metrics.completed > 0).then_some(metrics.average_ms)
 }
 
 /// The worker pool.

@@ -12,6 +12,10 @@ use super::{
 };
 use crate::{compress::CompressError, limits::Limits};
 
+/// The ratio limit of a decompression does not hold for its first bytes: small text packs very
+/// well.
+pub const RATIO_FREE_BYTES: usize = 1 << 20;
+
 /// POST /memory/allocate and /memory/deallocate.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -6,7 +6,7 @@ mod matrices;
 mod records;
 mod result;
 mod similarity;
-//mod training;
+mod training;
 
 pub use records::{parse_operations, refused as operation_refused};
 pub use result::{result_json, result_msgpack, result_npy};
@@ -106,7 +106,7 @@ enum Work {
     RowSimilarity(matrices::RowSimilarity),
     Features(features::Extraction),
     Records(records::Processing),
-    //Training(training::Training),
+    Training(training::Training),
 }
 
 impl Task {
@@ -129,7 +129,7 @@ impl Task {
                 Work::Features(features::Extraction::parse(data, limits)?)
             }
             TaskType::DataProcessing => Work::Records(records::Processing::parse(data, limits)?),
-            TaskType::ModelTraining => return Err(only_json(task_type)),
+            TaskType::ModelTraining => Work::Training(training::Training::parse(data, limits)?),
         }))
     }
 
@@ -246,7 +246,7 @@ impl Task {
             Work::RowSimilarity(w) => w.cost(),
             Work::Features(w) => w.cost(),
             Work::Records(w) => w.cost(),
-            //Work::Training(w) => w.cost(),
+            Work::Training(w) => w.cost(),
         }
     }
 
@@ -266,7 +266,7 @@ impl Task {
             Work::RowSimilarity(w) => w.run(par, control, limits),
             Work::Features(w) => w.run(control),
             Work::Records(w) => w.run(control),
-            //Work::Training(w) => w.run(control),
+            Work::Training(w) => w.run(control),
         }?
         .stored();
         if out.len() > limits.result_bytes {
