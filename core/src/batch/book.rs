@@ -19,9 +19,9 @@ pub struct BatchOptions {
     pub priority: i32,
     /// Chunks at work at once.
     pub max_concurrency: u32,
-    /// Longest time from its start to its end, milliseconds.
+    /// Longest time from its start to its end, milliseconds; 0 stands for the longest accepted.
     pub timeout_ms: u64,
-    /// Longest run of one chunk, milliseconds.
+    /// Longest run of one chunk, milliseconds; 0 likewise.
     pub chunk_timeout_ms: u64,
     /// Attempts of a chunk.
     pub max_attempts: u32,

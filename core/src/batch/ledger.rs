@@ -2,103 +2,58 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::book::{BatchOptions, BatchStatus, Book, Outcome};
+use super::{
+    book::{BatchOptions, BatchStatus, Book, Outcome},
+    event::{BatchChange, BatchEvent, BatchEventKind, BatchMetrics},
+};
 use crate::{
-    jobs::{
-        BatchId, Event, EventKind, GroupRecord, IdMap, JobError, JobSpec, Kind, Retention, SLEW_MS,
-        Scheduler, Submitted,
-    },
+    jobs::{BatchId, Event, EventKind, IdMap, JobError, JobSpec, Kind, Scheduler, Submitted},
     time::Timestamp,
 };
-
-/// What must be written down of a batch.
-#[derive(Debug)]
-pub enum BatchChange<'a> {
-    /// A book to insert or replace.
-    Upsert(&'a Book),
-    /// A batch to delete, with all that belongs to it.
-    Remove {
-        /// Its primary key.
-        key: u64,
-        /// Its id.
-        id: BatchId,
-    },
-}
-
-/// Something to announce of a batch after the commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BatchEvent {
-    /// When.
-    pub at: Timestamp,
-    /// Which batch.
-    pub id: BatchId,
-    /// What.
-    pub kind: BatchEventKind,
-}
-
-/// What happened to a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BatchEventKind {
-    /// It was opened.
-    Queued,
-    /// Its first chunk began.
-    Started,
-    /// It came further.
-    Progress {
-        /// Percent of its chunks.
-        percent: u8,
-        /// Items of its completed chunks.
-        processed_items: u64,
-    },
-    /// It ended.
-    Ended(BatchStatus),
-}
-
-/// SommOS's counters of batches.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct BatchMetrics {
-    /// Ever opened.
-    pub total: u64,
-    /// Completed, perhaps with errors.
-    pub completed: u64,
-    /// Failed.
-    pub failed: u64,
-    /// Cancelled.
-    pub cancelled: u64,
-    /// Queued or running now.
-    pub active: u64,
-    /// Items of completed chunks, all batches together.
-    pub items: u64,
-    /// Mean processing time of those that ended, milliseconds.
-    pub average_ms: f64,
-}
 
 /// The books of all batches. Every method that concerns chunks takes the scheduler that holds
 /// them; [`Self::apply`] must see all its events, in order and before the changes are drained.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    now: Timestamp,
-    books: BTreeMap<u64, Book>,
-    by_id: IdMap<BatchId, u64>,
-    deadlines: BTreeSet<(Timestamp, u64)>,
-    ended: BTreeSet<(Timestamp, u64)>,
-    ended_bytes: u64,
-    dirty: BTreeSet<u64>,
-    removed: Vec<(u64, BatchId)>,
-    events: Vec<BatchEvent>,
-    metrics: BatchMetrics,
-    ended_ms: u64,
+    pub(super) now: Timestamp,
+    pub(super) books: BTreeMap<u64, Book>,
+    pub(super) by_id: IdMap<BatchId, u64>,
+    pub(super) deadlines: BTreeSet<(Timestamp, u64)>,
+    pub(super) ended: BTreeSet<(Timestamp, u64)>,
+    pub(super) ended_bytes: u64,
+    pub(super) dirty: BTreeSet<u64>,
+    pub(super) removed: Vec<(u64, BatchId)>,
+    pub(super) events: Vec<BatchEvent>,
+    pub(super) metrics: BatchMetrics,
+    pub(super) ended_ms: u64,
 }
 
 impl Ledger {
     /// Opens a batch that takes chunks until it is sealed.
+    ///
+    /// # Errors
+    /// [`JobError::Full`] when too many batches are open or running, or [`JobError::OverLimit`].
     pub fn open(
         &mut self,
         now: Timestamp,
         entropy: [u8; 16],
-        options: BatchOptions,
+        mut options: BatchOptions,
         scheduler: &mut Scheduler,
-    ) -> (BatchId, u64) {
+    ) -> Result<(BatchId, u64), JobError> {
+        let limit = scheduler.config().batches_max;
+        if self.metrics.active as usize >= limit {
+            return Err(JobError::Full { limit });
+        }
+        let longest = scheduler.config().timeout_max_ms;
+        scheduler.check(&chunk_spec(&options, 0, 0))?;
+        let timeout_ms = options.timeout_ms;
+        scheduler.check(&JobSpec {
+            timeout_ms,
+            ..chunk_spec(&options, 0, 0)
+        })?;
+        if timeout_ms == 0 {
+            options.timeout_ms = longest;
+        }
         let id = BatchId::new(now, entropy);
         let key = scheduler.open_group(options.max_concurrency);
         let book = Book::new(key, id, now, options);
@@ -109,7 +64,7 @@ impl Ledger {
         self.metrics.active += 1;
         self.dirty.insert(key);
         self.tell(now, id, BatchEventKind::Queued);
-        (id, key)
+        Ok((id, key))
     }
 
     /// Adds the next chunk, of so many items and bytes; its index is in the id.
@@ -130,16 +85,7 @@ impl Ledger {
         if book.sealed || book.status.ended() {
             return Err(JobError::Sealed(id));
         }
-        let options = &book.options;
-        let spec = JobSpec {
-            priority: options.priority,
-            timeout_ms: options.chunk_timeout_ms,
-            max_attempts: options.max_attempts,
-            backoff: options.backoff,
-            cost: items,
-            payload_bytes,
-            ..JobSpec::new(Kind::Chunk, &options.job_type)
-        };
+        let spec = chunk_spec(&book.options, items, payload_bytes);
         let submitted = scheduler.submit_chunk(now, key, id, book.total_chunks, spec)?;
         book.total_chunks += 1;
         book.total_items += items;
@@ -239,47 +185,10 @@ impl Ledger {
         }
     }
 
-    /// Ends batches whose time is over; those never sealed among them.
-    pub fn tick(&mut self, now: Timestamp, scheduler: &mut Scheduler) {
-        self.advance(now);
-        while let Some(&(at, key)) = self.deadlines.first() {
-            if at > now {
-                break;
-            }
-            let ms = self
-                .books
-                .get(&key)
-                .map_or(0, |book| book.options.timeout_ms);
-            let error = Some(format!("timed out after {ms} ms"));
-            self.end(now, key, BatchStatus::Failed, error, scheduler);
-        }
-    }
-
     /// When to call [`Self::tick`] next.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.deadlines.first().map(|d| d.0)
-    }
-
-    /// Forgets ended batches beyond the retention, oldest first, at most `steps` of them.
-    pub fn sweep(&mut self, now: Timestamp, retention: &Retention, steps: usize) -> usize {
-        let mut swept = 0;
-        while swept < steps
-            && let Some(&(at, key)) = self.ended.first()
-            && (now.ms_since(at) > retention.age_ms
-                || self.ended.len() > retention.count
-                || self.ended_bytes > retention.bytes)
-        {
-            self.ended.remove(&(at, key));
-            if let Some(book) = self.books.remove(&key) {
-                self.ended_bytes -= book.result_bytes;
-                self.by_id.remove(&book.id);
-                self.removed.push((key, book.id));
-            }
-            self.dirty.remove(&key);
-            swept += 1;
-        }
-        swept
     }
 
     /// The book of a batch.
@@ -337,72 +246,11 @@ impl Ledger {
         core::mem::take(&mut self.events)
     }
 
-    /// The ledger that these books tell of.
-    pub fn restore(books: impl IntoIterator<Item = Book>) -> Self {
-        let mut ledger = Self::default();
-        for book in books {
-            ledger.metrics.total += 1;
-            ledger.metrics.items += book.processed_items;
-            if book.status.ended() {
-                let at = book.completed_at.unwrap_or(book.created_at());
-                ledger.ended.insert((at, book.key));
-                ledger.ended_bytes += book.result_bytes;
-                ledger.ended_ms += book.processing_ms(at);
-                *ledger.count(book.status) += 1;
-            } else {
-                ledger.metrics.active += 1;
-                ledger.deadlines.insert((book.deadline, book.key));
-            }
-            ledger.by_id.insert(book.id, book.key);
-            ledger.books.insert(book.key, book);
-        }
-        ledger
-    }
-
-    /// What [`Scheduler::restore`] needs of these books.
-    pub fn groups(books: &[Book]) -> impl Iterator<Item = GroupRecord> {
-        let live = books.iter().filter(|book| !book.status.ended());
-        live.map(|book| GroupRecord {
-            key: book.key,
-            limit: book.options.max_concurrency,
-        })
-    }
-
-    /// Fails the batches that were never sealed: after a restart nobody is left to do it.
-    pub fn abandon_unsealed(&mut self, now: Timestamp, scheduler: &mut Scheduler) {
-        let open = self
-            .books
-            .values()
-            .filter(|book| !book.sealed && !book.status.ended());
-        let open: Vec<u64> = open.map(|book| book.key).collect();
-        for key in open {
-            let error = Some("interrupted before all its chunks were there".to_owned());
-            self.end(now, key, BatchStatus::Failed, error, scheduler);
-        }
-    }
-
-    /// A clock that jumped back takes the deadlines with it, as in the scheduler.
-    fn advance(&mut self, now: Timestamp) {
-        let back = self.now.ms_since(now);
-        self.now = now;
-        if back <= SLEW_MS {
-            return;
-        }
-        for (at, key) in core::mem::take(&mut self.deadlines) {
-            let at = Timestamp(at.0.saturating_sub(back));
-            self.deadlines.insert((at, key));
-            if let Some(book) = self.books.get_mut(&key) {
-                book.deadline = at;
-                self.dirty.insert(key);
-            }
-        }
-    }
-
     fn key(&self, id: BatchId) -> Result<u64, JobError> {
         self.by_id.get(&id).copied().ok_or(JobError::NoBatch(id))
     }
 
-    fn count(&mut self, status: BatchStatus) -> &mut u64 {
+    pub(super) fn count(&mut self, status: BatchStatus) -> &mut u64 {
         match status {
             BatchStatus::Completed => &mut self.metrics.completed,
             BatchStatus::Failed => &mut self.metrics.failed,
@@ -420,7 +268,7 @@ impl Ledger {
     }
 
     /// Gives a batch its last status at once and takes its remaining chunks back.
-    fn end(
+    pub(super) fn end(
         &mut self,
         now: Timestamp,
         key: u64,
@@ -456,5 +304,17 @@ impl Ledger {
 
     fn tell(&mut self, at: Timestamp, id: BatchId, kind: BatchEventKind) {
         self.events.push(BatchEvent { at, id, kind });
+    }
+}
+
+fn chunk_spec(options: &BatchOptions, items: u64, payload_bytes: u64) -> JobSpec {
+    JobSpec {
+        priority: options.priority,
+        timeout_ms: options.chunk_timeout_ms,
+        max_attempts: options.max_attempts,
+        backoff: options.backoff,
+        cost: items,
+        payload_bytes,
+        ..JobSpec::new(Kind::Chunk, &options.job_type)
     }
 }

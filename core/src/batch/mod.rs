@@ -5,12 +5,15 @@
 //! they end. One bad chunk fails alone and is named in the book; the others go on.
 
 mod book;
+mod event;
 mod ledger;
 pub mod operations;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 pub use book::{BatchOptions, BatchStatus, Book, ChunkError};
-pub use ledger::{BatchChange, BatchEvent, BatchEventKind, BatchMetrics, Ledger};
+pub use event::{BatchChange, BatchEvent, BatchEventKind, BatchMetrics};
+pub use ledger::Ledger;
 pub use plan::{Plan, PlanError, plan};

@@ -21,7 +21,10 @@ impl Fixture {
     }
 
     fn batch(&mut self, chunks: u32, options: BatchOptions) -> crate::jobs::BatchId {
-        let (id, _) = self.ledger.open(T0, [3; 16], options, &mut self.scheduler);
+        let (id, _) = self
+            .ledger
+            .open(T0, [3; 16], options, &mut self.scheduler)
+            .unwrap();
         for _ in 0..chunks {
             self.ledger
                 .append(T0, id, 10, 100, &mut self.scheduler)

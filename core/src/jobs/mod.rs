@@ -56,6 +56,7 @@ mod restore;
 mod scheduler;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
+mod submit;
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -59,7 +59,7 @@ pub struct JobSpec {
     pub priority: i32,
     /// Not before this long after its submission, milliseconds.
     pub delay_ms: u64,
-    /// Longest run of one attempt, milliseconds.
+    /// Longest run of one attempt, milliseconds; 0 stands for the longest that is accepted.
     pub timeout_ms: u64,
     /// Attempts in all, retries + 1; 0 counts as 1.
     pub max_attempts: u32,

@@ -11,8 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use sommos_core::{
-    batch::{BatchMetrics, BatchOptions, Book},
-    jobs::{BatchId, JobError, JobId, Kind, Status, Submitted},
+    batch::BatchOptions,
+    jobs::{BatchId, JobError, JobId, Kind, Submitted},
     time::Timestamp,
 };
 use tokio::sync::oneshot;
@@ -22,30 +22,24 @@ use super::{
     inbox::Inbox,
     machine::Machine,
     pool::Pool,
-    store::{Reader, Store, StoreError},
-    types::{
-        ChunkResult, Executor, Filter, JobView, NewBatch, NewJob, QueueConfig, QueueError,
-        QueueMetrics,
-    },
+    reader::Reader,
+    store::{Store, StoreError},
+    types::{Executor, NewBatch, NewJob, QueueConfig, QueueError},
     writer::{Reply, Shared, Step, Writer},
 };
 
-/// Places in line counted for a job's position.
-const POSITION_MAX: usize = 10_000;
-/// Chunk results read for one page, bytes.
-const PAGE_BYTES: usize = 16 << 20;
 /// Chunks of one batch: what the ids of their results have room for.
 const CHUNKS_MAX: usize = 1 << 20;
 
 /// A handle of the queue; clones share it. When the last one is dropped the queue ends at once,
 /// as in a crash: call [`Queue::drain`] first.
 #[derive(Clone)]
-pub struct Queue(Arc<Inner>);
+pub struct Queue(pub(super) Arc<Inner>);
 
-struct Inner {
-    shared: Arc<Shared>,
-    path: PathBuf,
-    reader: Mutex<Option<Reader>>,
+pub(super) struct Inner {
+    pub(super) shared: Arc<Shared>,
+    pub(super) path: PathBuf,
+    pub(super) reader: Mutex<Option<Reader>>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
@@ -114,7 +108,7 @@ impl Queue {
     }
 
     /// Runs `step` in the writer and answers when its round is committed.
-    async fn call<T: Send + 'static>(
+    pub(super) async fn call<T: Send + 'static>(
         &self,
         step: impl FnOnce(&mut Machine, Timestamp) -> Result<T, QueueError> + Send + 'static,
     ) -> Result<T, QueueError> {
@@ -153,7 +147,7 @@ impl Queue {
         let entropy = entropy()?;
         self.call(move |machine, now| {
             machine.scheduler.check_room(Kind::Chunk, count)?;
-            let id = machine.open_batch(now, entropy, batch.options, batch.params);
+            let id = machine.open_batch(now, entropy, batch.options, batch.params)?;
             for (payload, items) in batch.chunks {
                 if let Err(error) = machine.append(now, id, payload, items) {
                     let _ = machine.ledger.cancel(now, id, &mut machine.scheduler);
@@ -177,7 +171,7 @@ impl Queue {
         params: Bytes,
     ) -> Result<BatchId, QueueError> {
         let entropy = entropy()?;
-        self.call(move |machine, now| Ok(machine.open_batch(now, entropy, options, params)))
+        self.call(move |machine, now| Ok(machine.open_batch(now, entropy, options, params)?))
             .await
     }
 
@@ -207,63 +201,6 @@ impl Queue {
     /// [`QueueError`].
     pub async fn seal_batch(&self, id: BatchId) -> Result<(), QueueError> {
         self.call(move |m, now| Ok(m.ledger.seal(now, id, &mut m.scheduler)?))
-            .await
-    }
-
-    /// A job, task or chunk that has not ended.
-    ///
-    /// # Errors
-    /// [`QueueError`]; [`JobError::NotFound`] in it.
-    pub async fn job(&self, id: JobId) -> Result<JobView, QueueError> {
-        self.call(move |machine, _| {
-            let record = machine.scheduler.get(id)?.clone();
-            let position = machine.scheduler.position(id, POSITION_MAX);
-            Ok(JobView { record, position })
-        })
-        .await
-    }
-
-    /// The result of a completed job; `None` while it has none.
-    ///
-    /// # Errors
-    /// [`QueueError`].
-    pub async fn result(&self, id: JobId) -> Result<Option<Bytes>, QueueError> {
-        let (seq, status) = self
-            .call(move |machine, _| {
-                let record = machine.scheduler.get(id)?;
-                Ok((record.seq, record.state.status))
-            })
-            .await?;
-        if status != Status::Completed {
-            return Ok(None);
-        }
-        self.read(move |reader| reader.result(seq)).await
-    }
-
-    /// The book of a batch.
-    ///
-    /// # Errors
-    /// [`QueueError`].
-    pub async fn batch(&self, id: BatchId) -> Result<Book, QueueError> {
-        self.call(move |machine, _| Ok(machine.ledger.get(id)?.clone()))
-            .await
-    }
-
-    /// Ended chunks of a batch from index `from`, in order: at most `limit`, and not many more
-    /// than 16 MiB.
-    ///
-    /// # Errors
-    /// [`QueueError`].
-    pub async fn batch_results(
-        &self,
-        id: BatchId,
-        from: u32,
-        limit: usize,
-    ) -> Result<Vec<ChunkResult>, QueueError> {
-        let key = self
-            .call(move |machine, _| Ok(machine.ledger.get(id)?.key))
-            .await?;
-        self.read(move |reader| reader.chunks(key, from, limit, PAGE_BYTES))
             .await
     }
 
@@ -307,67 +244,6 @@ impl Queue {
         .await
     }
 
-    /// Jobs, newest first, at most `limit`. O(all jobs).
-    ///
-    /// # Errors
-    /// [`QueueError`].
-    pub async fn list(
-        &self,
-        filter: Filter,
-        limit: usize,
-    ) -> Result<Vec<sommos_core::jobs::Record>, QueueError> {
-        self.call(move |machine, _| {
-            let mut found: Vec<_> = machine
-                .scheduler
-                .records()
-                .filter(|r| filter.kind.is_none_or(|kind| r.id.kind == kind))
-                .filter(|r| filter.status.is_none_or(|status| r.state.status == status))
-                .filter(|r| !filter.dead || r.state.dead)
-                .collect();
-            found.sort_unstable_by_key(|record| std::cmp::Reverse(record.seq));
-            Ok(found.into_iter().take(limit).cloned().collect())
-        })
-        .await
-    }
-
-    /// Batches, newest first, at most `limit`.
-    ///
-    /// # Errors
-    /// [`QueueError`].
-    pub async fn list_batches(&self, limit: usize) -> Result<Vec<Book>, QueueError> {
-        self.call(move |machine, _| Ok(machine.ledger.books().rev().take(limit).cloned().collect()))
-            .await
-    }
-
-    /// The counters.
-    ///
-    /// # Errors
-    /// [`QueueError`].
-    pub async fn metrics(&self) -> Result<QueueMetrics, QueueError> {
-        let shared = Arc::clone(&self.0.shared);
-        self.call(move |machine, _| {
-            Ok(QueueMetrics {
-                jobs: machine.scheduler.metrics(Kind::Job),
-                tasks: machine.scheduler.metrics(Kind::Task),
-                chunks: machine.scheduler.metrics(Kind::Chunk),
-                batches: machine.ledger.metrics(),
-                pool: shared.pool.stats(),
-                kept: machine.scheduler.kept(),
-                commits: shared.commits.load(Ordering::Relaxed),
-                write_failures: shared.write_failures.load(Ordering::Relaxed),
-            })
-        })
-        .await
-    }
-
-    /// The counters of batches.
-    ///
-    /// # Errors
-    /// [`QueueError`].
-    pub async fn batch_metrics(&self) -> Result<BatchMetrics, QueueError> {
-        self.call(|machine, _| Ok(machine.ledger.metrics())).await
-    }
-
     /// Events from now on, and those after the given number that are still kept.
     #[must_use]
     pub fn events(&self, after: Option<u64>) -> Subscription {
@@ -407,23 +283,6 @@ impl Queue {
             tracing::error!(%error, "the queue's writer did not end well");
         }
     }
-
-    async fn read<T: Send + 'static>(
-        &self,
-        query: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, QueueError> {
-        let inner = Arc::clone(&self.0);
-        let read = tokio::task::spawn_blocking(move || {
-            let mut reader = inner.reader.lock().unwrap_or_else(PoisonError::into_inner);
-            let reader = match &mut *reader {
-                Some(reader) => reader,
-                none => none.insert(Reader::open(&inner.path)?),
-            };
-            query(reader)
-        });
-        let read = read.await.map_err(|_| QueueError::Closed)?;
-        read.map_err(|error| QueueError::Store(error.to_string().into()))
-    }
 }
 
 fn entropy() -> Result<[u8; 16], QueueError> {
@@ -441,37 +300,5 @@ impl QueueError {
             Self::Job(error) => Some(error),
             _ => None,
         }
-    }
-}
-
-/// Faults and looks for tests. They go to the writer's own connection.
-#[cfg(test)]
-impl Queue {
-    pub(super) async fn limit_pages(&self, pages: i64) -> Result<(), QueueError> {
-        self.sql(format!("PRAGMA max_page_count = {pages}"))
-            .await
-            .map(drop)
-    }
-
-    pub(super) async fn read_only(&self, on: bool) -> Result<(), QueueError> {
-        self.sql(format!("PRAGMA query_only = {}", u8::from(on)))
-            .await
-            .map(drop)
-    }
-
-    /// Rows in all tables of work.
-    pub(super) async fn rows(&self) -> Result<i64, QueueError> {
-        let tables = ["jobs", "payloads", "results", "batches", "chunk_results"];
-        let counts = tables
-            .map(|table| format!("(SELECT count(*) FROM {table})"))
-            .join(" + ");
-        self.sql(format!("SELECT {counts}")).await
-    }
-
-    async fn sql(&self, sql: String) -> Result<i64, QueueError> {
-        let (sender, receiver) = oneshot::channel();
-        self.0.shared.sql.lock().unwrap().push((sql, sender));
-        self.wake();
-        receiver.await.map_err(|_| QueueError::Closed)
     }
 }

@@ -119,11 +119,13 @@ impl Machine {
         entropy: [u8; 16],
         options: BatchOptions,
         params: Bytes,
-    ) -> BatchId {
-        let (id, key) = self.ledger.open(now, entropy, options, &mut self.scheduler);
+    ) -> Result<BatchId, JobError> {
+        let (id, key) = self
+            .ledger
+            .open(now, entropy, options, &mut self.scheduler)?;
         self.new_params.insert(key, params.clone());
         self.params.insert(key, params);
-        id
+        Ok(id)
     }
 
     pub(super) fn append(

@@ -14,6 +14,8 @@ mod handle;
 mod inbox;
 mod machine;
 mod pool;
+mod queries;
+mod reader;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -15,12 +15,10 @@ use sommos_core::{
 };
 use thiserror::Error;
 
-use super::types::ChunkResult;
-
 /// Payloads and results up to this stand in the job's row, bytes.
 const INLINE: usize = 1024;
 /// Chunk results of a batch: `key << CHUNK_BITS | chunk`, so that a batch's stand side by side.
-const CHUNK_BITS: u32 = 20;
+pub(super) const CHUNK_BITS: u32 = 20;
 /// Chunk results of swept batches deleted per transaction.
 const GARBAGE_STEP: i64 = 256;
 
@@ -53,7 +51,8 @@ pub enum StoreError {
     Thread(std::io::Error),
     /// Written by a newer version.
     #[error(
-        "the queue's database has schema {found}, this server knows up to {known}: use a newer server"
+        "the queue's database has schema {found}, this server knows up to {known}: \
+         use a newer server"
     )]
     Version {
         /// In the file.
@@ -63,7 +62,7 @@ pub enum StoreError {
     },
 }
 
-type Result<T> = std::result::Result<T, StoreError>;
+pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
 /// Everything a machine is rebuilt from.
 pub(super) struct Loaded {
@@ -79,11 +78,11 @@ pub(super) struct Store {
     scratch: Vec<u8>,
 }
 
-fn chunk_id(batch: u64, chunk: u32) -> i64 {
+pub(super) fn chunk_id(batch: u64, chunk: u32) -> i64 {
     ((batch as i64) << CHUNK_BITS) | i64::from(chunk)
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
+pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(32);
@@ -349,54 +348,4 @@ fn migrate(connection: &mut Connection) -> Result<()> {
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     Ok(rmp_serde::from_slice(bytes)?)
-}
-
-/// A second connection that sees what is committed.
-pub(super) struct Reader(Connection);
-
-impl Reader {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Ok(Self(connect(path, flags)?))
-    }
-
-    /// The result of a job; empty if it has none.
-    pub(super) fn result(&self, seq: u64) -> Result<Option<Bytes>> {
-        let sql = "SELECT coalesce(result, (SELECT data FROM results WHERE seq = ?1))
-                   FROM jobs WHERE seq = ?1";
-        let mut statement = self.0.prepare_cached(sql)?;
-        let data = statement.query_row([seq as i64], |r| r.get::<_, Option<Vec<u8>>>(0));
-        Ok(data.optional()?.map(|data| data.unwrap_or_default().into()))
-    }
-
-    /// Ended chunks from index `from`, in order, at most `limit` and about `bytes_max` in all.
-    pub(super) fn chunks(
-        &self,
-        batch: u64,
-        from: u32,
-        limit: usize,
-        bytes_max: usize,
-    ) -> Result<Vec<ChunkResult>> {
-        let sql = "SELECT id, ok, data FROM chunk_results WHERE id >= ?1 AND id < ?2
-                   ORDER BY id LIMIT ?3";
-        let mut statement = self.0.prepare_cached(sql)?;
-        let (first, end) = (chunk_id(batch, from), chunk_id(batch + 1, 0));
-        let mut rows = statement.query(params![first, end, limit as i64])?;
-        let (mut results, mut bytes) = (Vec::new(), 0);
-        while let Some(row) = rows.next()? {
-            let chunk = (row.get::<_, i64>(0)? & ((1 << CHUNK_BITS) - 1)) as u32;
-            let data: Vec<u8> = row.get(2)?;
-            bytes += data.len();
-            if !results.is_empty() && bytes > bytes_max {
-                break;
-            }
-            let outcome = if row.get(1)? {
-                Ok(data.into())
-            } else {
-                Err(String::from_utf8_lossy(&data).into_owned())
-            };
-            results.push(ChunkResult { chunk, outcome });
-        }
-        Ok(results)
-    }
 }

@@ -120,7 +120,19 @@ impl World {
         }
         assert_eq!(self.store.records.len(), self.scheduler.records().count());
         assert!(large <= 2, "large work on every worker");
+        self.check_timers();
+        self.check_books(&running);
+        self.check_acknowledged();
+    }
+
+    /// Every chunk is counted once, and no batch runs more than it may.
+    fn check_books(&self, running: &BTreeMap<u64, u32>) {
         for book in self.ledger.books() {
+            let complete = book.status == Status::Completed;
+            assert!(
+                !complete || self.sealed.contains(&book.id),
+                "complete but never sealed"
+            );
             let busy = running.get(&book.key).copied().unwrap_or(0);
             assert!(
                 busy <= book.options.max_concurrency,
@@ -141,7 +153,19 @@ impl World {
                 "a chunk outlives its batch"
             );
         }
-        self.check_acknowledged();
+    }
+
+    /// What waits stands in line or has a timer, what runs has the timer of its end.
+    fn check_timers(&self) {
+        for job in self.scheduler.slots.iter().flatten() {
+            let timer = match job.record.state.status {
+                Status::Queued if job.ready => None,
+                Status::Queued => Some(job.record.state.run_at),
+                Status::Running => Some(job.lease_until.min(job.deadline)),
+                Status::Completed | Status::Failed | Status::Cancelled => None,
+            };
+            assert_eq!(job.timer, timer, "{:?}", job.record);
+        }
     }
 
     /// Nothing acknowledged is lost: it is in the machine, or it is a chunk that its book counts.

@@ -69,6 +69,8 @@ struct World {
     /// Swept after their end, as their retention allows.
     swept: BTreeSet<JobId>,
     batches: Vec<BatchId>,
+    /// Batches that were sealed, committed or not.
+    sealed: BTreeSet<BatchId>,
     /// Claims that workers believe in; some are stale.
     held: Vec<Claim>,
     /// Tokens that must be refused from now on.
@@ -105,6 +107,7 @@ pub fn simulate(seed: u64) -> Tally {
         completed: BTreeSet::new(),
         swept: BTreeSet::new(),
         batches: Vec::new(),
+        sealed: BTreeSet::new(),
         held: Vec::new(),
         dead_tokens: BTreeSet::new(),
         token_max: 0,
@@ -213,9 +216,10 @@ impl World {
             ..BatchOptions::default()
         };
         let entropy = self.entropy();
-        let (id, _) = self
+        let opened = self
             .ledger
             .open(self.now, entropy, options, &mut self.scheduler);
+        let Ok((id, _)) = opened else { return };
         self.replies.opened.push(id);
     }
 
@@ -233,6 +237,7 @@ impl World {
             self.replies.submitted.push(chunk.id);
         }
         if self.chance(60) {
+            self.sealed.insert(id);
             let _ = self.ledger.seal(self.now, id, &mut self.scheduler);
         }
     }
@@ -327,6 +332,7 @@ impl World {
     /// No more faults: everything must come to its end.
     fn settle(&mut self) {
         for id in self.batches.clone() {
+            self.sealed.insert(id);
             let _ = self.ledger.seal(self.now, id, &mut self.scheduler);
         }
         self.commit();
