@@ -1,0 +1,46 @@
+//! What a registry is made from.
+
+use super::{AlertRule, MonitorError, Route, Thresholds};
+
+/// The configuration of a [`super::Monitor`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct MonitorConfig {
+    /// Routes counted apart, at most [`Self::ROUTES_MAX`]; a request names one by its index.
+    /// Requests of any other index are counted as `other`.
+    pub routes: Vec<Route>,
+    /// A database query of at least this many milliseconds is slow. Default 1000.
+    pub slow_query_ms: f64,
+    /// The alert rules, at most one of each name. Default: every rule at [`Thresholds::default`].
+    pub rules: Vec<AlertRule>,
+}
+
+impl MonitorConfig {
+    /// Most routes of one registry; each costs about 7.9 KiB.
+    pub const ROUTES_MAX: usize = 512;
+
+    pub(super) fn check(&self) -> Result<(), MonitorError> {
+        if self.routes.len() > Self::ROUTES_MAX {
+            return Err(MonitorError::TooManyRoutes {
+                count: self.routes.len(),
+                max: Self::ROUTES_MAX,
+            });
+        }
+        for (i, rule) in self.rules.iter().enumerate() {
+            rule.check()?;
+            if self.rules[..i].iter().any(|other| other.name == rule.name) {
+                return Err(MonitorError::DuplicateRule(rule.name.as_str()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for MonitorConfig {
+    fn default() -> Self {
+        Self {
+            routes: Vec::new(),
+            slow_query_ms: 1000.0,
+            rules: Thresholds::default().rules(),
+        }
+    }
+}
