@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod model;
 pub mod par;
 pub mod rng;
+pub mod service;
 pub mod similarity;
 pub mod sketch;
 pub mod time;

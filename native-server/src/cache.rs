@@ -12,7 +12,7 @@ use sommos_core::{
     time::Timestamp,
     wire::{
         ApiError, ErrorCode,
-        cache::{CacheSet, CacheStatsResponse},
+        cache::{CacheSet, CacheStatsResponse, weight_bytes},
         envelope,
     },
 };
@@ -20,8 +20,6 @@ use sommos_core::{
 /// Values are kept as the answer of a get (`{"success":true,"data":VALUE}`), so that a hit is sent
 /// without copying or encoding anything.
 type Shard = Mutex<Cache<Box<str>, Bytes>>;
-
-const HEAD: usize = br#"{"success":true,"data":"#.len();
 
 /// Fewest entries of a shard: below it, splitting would make limits visibly coarse.
 const SHARD_ENTRIES_MIN: usize = 1024;
@@ -91,7 +89,7 @@ impl ShardedCache {
     /// The JSON text of a value.
     pub fn get_value(&self, now: Timestamp, key: &str) -> Option<Bytes> {
         self.get(now, key)
-            .map(|answer| answer.slice(HEAD..answer.len() - 1))
+            .map(|answer| answer.slice(envelope::DATA_HEAD.len()..answer.len() - 1))
     }
 
     /// Sets one value.
@@ -100,7 +98,7 @@ impl ShardedCache {
     /// `TOO_LARGE` when the value alone is over the cache's limit.
     pub fn set(&self, now: Timestamp, set: &CacheSet<'_>) -> Result<(), ApiError> {
         let answer = Bytes::from(envelope::raw_data(set.value.as_bytes()));
-        let weight = (set.key.len() + answer.len()) as u64;
+        let weight = weight_bytes(set);
         self.shard(&set.key)
             .set(now, Box::from(&*set.key), answer, weight, set.ttl_ms)
             .map(|_| ())

@@ -1,11 +1,19 @@
 //! The native shell of SommOS's performance engine: HTTP, SQLite and processes around
 //! [`sommos_core`], which makes every decision.
 
+pub mod allocator;
+pub mod app;
 pub mod auth;
 pub mod cache;
 pub mod config;
+pub mod cors;
+pub mod executor;
+pub mod http;
 pub mod loadtest;
 pub mod memtest;
+pub mod monitoring;
 pub mod queue;
 pub mod sandbox;
+pub mod server;
 pub mod system;
+pub mod warming;

@@ -9,6 +9,9 @@ pub mod envelope;
 pub mod error;
 pub mod jobs;
 pub mod memory;
+pub mod monitoring;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod routes;
 pub mod tasks;
 pub mod testing;

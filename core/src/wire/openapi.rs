@@ -12,25 +12,45 @@ use super::{
 };
 
 /// A query parameter: name, JSON type, description.
-type Query = (&'static str, &'static str, &'static str);
+pub(super) type Query = (&'static str, &'static str, &'static str);
 
 /// What is sent and answered, beyond what the route list says.
-struct Shape {
-    request: Option<Value>,
-    request_types: &'static [&'static str],
-    response: Value,
-    response_types: &'static [&'static str],
-    query: &'static [Query],
-    errors: &'static [ErrorCode],
+pub(super) struct Shape {
+    pub request: Option<Value>,
+    pub request_types: &'static [&'static str],
+    pub response: Value,
+    pub response_types: &'static [&'static str],
+    pub query: &'static [Query],
+    pub errors: &'static [ErrorCode],
+}
+
+impl Shape {
+    pub(super) fn get(response: Value) -> Self {
+        Self {
+            request: None,
+            request_types: JSON,
+            response,
+            response_types: JSON,
+            query: &[],
+            errors: &[],
+        }
+    }
+
+    pub(super) fn post(request: Value, response: Value) -> Self {
+        Self {
+            request: Some(request),
+            ..Self::get(response)
+        }
+    }
 }
 
 /// Collects the schemas that are referred to.
 #[derive(Default)]
-struct Schemas(Map<String, Value>);
+pub(super) struct Schemas(Map<String, Value>);
 
 impl Schemas {
     /// A reference to a type's schema, which is collected with those it refers to.
-    fn of<T: ToSchema>(&mut self) -> Value {
+    pub(super) fn of<T: ToSchema>(&mut self) -> Value {
         let mut inner = Vec::new();
         T::schemas(&mut inner);
         inner.push((T::name().into_owned(), <T as PartialSchema>::schema()));
@@ -41,23 +61,24 @@ impl Schemas {
     }
 
     /// The envelope around `data`.
-    fn data<T: ToSchema>(&mut self) -> Value {
+    pub(super) fn data<T: ToSchema>(&mut self) -> Value {
         let data = self.of::<T>();
-        enveloped(data)
+        self.enveloped(data)
+    }
+
+    /// The envelope around a schema.
+    pub(super) fn enveloped(&self, data: Value) -> Value {
+        json!({
+            "type": "object",
+            "required": ["success", "data"],
+            "properties": {"success": {"type": "boolean", "const": true}, "data": data},
+        })
     }
 }
 
 fn to_json(schema: &openapi::RefOr<openapi::schema::Schema>) -> Value {
     // A schema is plain data: it always serializes.
     serde_json::to_value(schema).unwrap_or_default()
-}
-
-fn enveloped(data: Value) -> Value {
-    json!({
-        "type": "object",
-        "required": ["success", "data"],
-        "properties": {"success": {"type": "boolean", "const": true}, "data": data},
-    })
 }
 
 /// The whole document as JSON.
@@ -95,7 +116,11 @@ fn operation(info: &RouteInfo, schemas: &mut Schemas, error: &Value) -> Value {
     let content = |types: &[&str], schema: &Value| -> Value {
         let entry = |t: &&str| {
             let json = t.contains("json") && !t.contains("ndjson");
-            let schema = if json { schema.clone() } else { json!({"type": "string"}) };
+            let schema = if json {
+                schema.clone()
+            } else {
+                json!({"type": "string"})
+            };
             ((*t).to_owned(), json!({ "schema": schema }))
         };
         types.iter().map(entry).collect::<Map<_, _>>().into()
@@ -139,7 +164,11 @@ fn by_status(
 ) -> std::collections::BTreeMap<u16, Vec<&'static str>> {
     let mut codes = own.to_vec();
     if info.scope != Scope::Public {
-        codes.extend([ErrorCode::Unauthorized, ErrorCode::Forbidden, ErrorCode::RateLimited]);
+        codes.extend([
+            ErrorCode::Unauthorized,
+            ErrorCode::Forbidden,
+            ErrorCode::RateLimited,
+        ]);
     }
     if info.method == "POST" {
         codes.extend(BODY);
@@ -166,7 +195,12 @@ const BODY: [ErrorCode; 5] = [
 fn operation_id(route: Route) -> String {
     let name = format!("{route:?}");
     let mut chars = name.chars();
-    chars.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(chars).collect()
+    chars
+        .next()
+        .map(|first| first.to_ascii_lowercase())
+        .into_iter()
+        .chain(chars)
+        .collect()
 }
 
 fn tag(path: &str) -> &str {
@@ -190,49 +224,94 @@ fn parameters(info: &RouteInfo, query: &[Query]) -> Value {
 
 const JSON: &[&str] = &["application/json"];
 const NDJSON: &[&str] = &["application/json", "application/x-ndjson"];
-const MATRICES: &[&str] = &["application/json", "application/x-npy", "application/msgpack"];
+const MATRICES: &[&str] = &[
+    "application/json",
+    "application/x-npy",
+    "application/msgpack",
+];
 const SUBMIT_QUERY: &[Query] = &[
-    ("taskType", "string", "with application/x-npy: which work (jobType for jobs)"),
-    ("algorithm", "string", "with application/x-npy: the measure of matrix_similarity"),
-    ("topK", "integer", "with application/x-npy: neighbours of each row"),
-    ("priority", "integer", "with application/x-npy: higher runs first"),
+    (
+        "taskType",
+        "string",
+        "with application/x-npy: which work (jobType for jobs)",
+    ),
+    (
+        "algorithm",
+        "string",
+        "with application/x-npy: the measure of matrix_similarity",
+    ),
+    (
+        "topK",
+        "integer",
+        "with application/x-npy: neighbours of each row",
+    ),
+    (
+        "priority",
+        "integer",
+        "with application/x-npy: higher runs first",
+    ),
     ("timeout", "integer", "with application/x-npy: milliseconds"),
 ];
 const BATCH_QUERY: &[Query] = &[
-    ("batchSize", "integer", "with application/x-ndjson: records of a chunk"),
-    ("maxConcurrency", "integer", "with application/x-ndjson: chunks at work at once"),
-    ("timeout", "integer", "with application/x-ndjson: milliseconds"),
-    ("stopOnError", "boolean", "with application/x-ndjson: whether the first bad chunk ends it"),
-    ("priority", "integer", "with application/x-ndjson: higher runs first"),
-    ("processor", "string", "with application/x-ndjson: a built-in's name or a function's source"),
-    ("operations", "string", "with application/x-ndjson: JSON of data_processing operations"),
+    (
+        "batchSize",
+        "integer",
+        "with application/x-ndjson: records of a chunk",
+    ),
+    (
+        "maxConcurrency",
+        "integer",
+        "with application/x-ndjson: chunks at work at once",
+    ),
+    (
+        "timeout",
+        "integer",
+        "with application/x-ndjson: milliseconds",
+    ),
+    (
+        "stopOnError",
+        "boolean",
+        "with application/x-ndjson: whether the first bad chunk ends it",
+    ),
+    (
+        "priority",
+        "integer",
+        "with application/x-ndjson: higher runs first",
+    ),
+    (
+        "processor",
+        "string",
+        "with application/x-ndjson: a built-in's name or a function's source",
+    ),
+    (
+        "operations",
+        "string",
+        "with application/x-ndjson: JSON of data_processing operations",
+    ),
 ];
 
 /// Every route's shape, one line or a few each.
 fn shape(route: Route, s: &mut Schemas) -> Shape {
     let message = s.of::<envelope::Message<'_>>();
-    let get = |response: Value| Shape {
-        request: None,
-        request_types: JSON,
-        response,
-        response_types: JSON,
-        query: &[],
-        errors: &[],
-    };
-    let post = |request: Value, response: Value| Shape { request: Some(request), ..get(response) };
+    let (get, post) = (Shape::get, Shape::post);
     let any = || json!({});
     match route {
         Route::CacheStats => get(s.data::<cache::CacheStatsResponse>()),
         Route::CacheSet => post(s.of::<cache::CacheSetRequest<'_>>(), message),
-        Route::CacheGet => {
-            Shape { errors: &[ErrorCode::KeyNotFound], ..get(enveloped(any())) }
-        }
-        Route::CacheDelete => Shape { errors: &[ErrorCode::KeyNotFound], ..get(message) },
+        Route::CacheGet => Shape {
+            errors: &[ErrorCode::KeyNotFound],
+            ..get(s.enveloped(any()))
+        },
+        Route::CacheDelete => Shape {
+            errors: &[ErrorCode::KeyNotFound],
+            ..get(message)
+        },
         Route::CacheClear => get(message),
-        Route::CacheGetMany => post(s.of::<cache::CacheGetManyRequest<'_>>(), enveloped(any())),
-        Route::CacheSetMany => {
-            post(s.of::<cache::CacheSetManyRequest<'_>>(), s.data::<cache::CacheSetManyResponse>())
-        }
+        Route::CacheGetMany => post(s.of::<cache::CacheGetManyRequest<'_>>(), s.enveloped(any())),
+        Route::CacheSetMany => post(
+            s.of::<cache::CacheSetManyRequest<'_>>(),
+            s.data::<cache::CacheSetManyResponse>(),
+        ),
         Route::CacheKeys => Shape {
             query: &[("limit", "integer", "keys at most, 1000 when absent")],
             ..get(s.data::<cache::CacheKeysResponse>())
@@ -240,19 +319,36 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
         Route::CacheWarm => Shape {
             request_types: NDJSON,
             errors: &[ErrorCode::UnknownName],
-            ..post(s.of::<cache::CacheWarmRequest>(), s.data::<cache::CacheWarmed>())
+            ..post(
+                s.of::<cache::CacheWarmRequest>(),
+                s.data::<cache::CacheWarmed>(),
+            )
         },
         Route::JobSubmit => Shape {
             request_types: MATRICES,
             query: SUBMIT_QUERY,
-            errors: &[ErrorCode::UnknownName, ErrorCode::QueueFull, ErrorCode::UnsupportedMediaType],
-            ..post(s.of::<jobs::JobSubmitRequest<'_>>(), s.data::<jobs::JobSubmitResponse<'_>>())
+            errors: &[
+                ErrorCode::UnknownName,
+                ErrorCode::QueueFull,
+                ErrorCode::UnsupportedMediaType,
+            ],
+            ..post(
+                s.of::<jobs::JobSubmitRequest<'_>>(),
+                s.data::<jobs::JobSubmitResponse<'_>>(),
+            )
         },
         Route::TaskSubmit => Shape {
             request_types: MATRICES,
             query: SUBMIT_QUERY,
-            errors: &[ErrorCode::UnknownName, ErrorCode::QueueFull, ErrorCode::UnsupportedMediaType],
-            ..post(s.of::<jobs::TaskSubmitRequest<'_>>(), s.data::<jobs::TaskSubmitResponse<'_>>())
+            errors: &[
+                ErrorCode::UnknownName,
+                ErrorCode::QueueFull,
+                ErrorCode::UnsupportedMediaType,
+            ],
+            ..post(
+                s.of::<jobs::TaskSubmitRequest<'_>>(),
+                s.data::<jobs::TaskSubmitResponse<'_>>(),
+            )
         },
         Route::JobList => {
             let job = s.of::<jobs::JobResponse<'_>>();
@@ -263,23 +359,27 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
                     ("limit", "integer", "jobs at most, 100 when absent"),
                 ],
                 errors: &[ErrorCode::UnknownName],
-                ..get(enveloped(json!({"type": "array", "items": job})))
+                ..get(s.enveloped(json!({"type": "array", "items": job})))
             }
         }
         Route::JobMetrics => get(s.data::<jobs::JobMetricsResponse>()),
         Route::TaskMetrics => get(s.data::<jobs::TaskMetricsResponse>()),
-        Route::JobGet => {
-            Shape { errors: &[ErrorCode::JobNotFound], ..get(s.data::<jobs::JobResponse<'_>>()) }
-        }
-        Route::TaskGet => {
-            Shape { errors: &[ErrorCode::TaskNotFound], ..get(s.data::<jobs::JobResponse<'_>>()) }
-        }
-        Route::JobCancel | Route::JobRetry => {
-            Shape { errors: &[ErrorCode::JobNotFound, ErrorCode::Conflict], ..get(message) }
-        }
-        Route::TaskCancel => {
-            Shape { errors: &[ErrorCode::TaskNotFound, ErrorCode::Conflict], ..get(message) }
-        }
+        Route::JobGet => Shape {
+            errors: &[ErrorCode::JobNotFound],
+            ..get(s.data::<jobs::JobResponse<'_>>())
+        },
+        Route::TaskGet => Shape {
+            errors: &[ErrorCode::TaskNotFound],
+            ..get(s.data::<jobs::JobResponse<'_>>())
+        },
+        Route::JobCancel | Route::JobRetry => Shape {
+            errors: &[ErrorCode::JobNotFound, ErrorCode::Conflict],
+            ..get(message)
+        },
+        Route::TaskCancel => Shape {
+            errors: &[ErrorCode::TaskNotFound, ErrorCode::Conflict],
+            ..get(message)
+        },
         Route::JobResult | Route::TaskResult => Shape {
             response_types: MATRICES,
             errors: &[
@@ -295,16 +395,20 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
             response_types: NDJSON,
             query: BATCH_QUERY,
             errors: &[ErrorCode::UnknownName, ErrorCode::QueueFull],
-            ..post(s.of::<batch::BatchProcessRequest<'_>>(), s.data::<batch::BatchSubmitResponse<'_>>())
+            ..post(
+                s.of::<batch::BatchProcessRequest<'_>>(),
+                s.data::<batch::BatchSubmitResponse<'_>>(),
+            )
         },
         Route::BatchMetrics => get(s.data::<batch::BatchMetricsResponse>()),
         Route::BatchGet => Shape {
             errors: &[ErrorCode::BatchNotFound],
             ..get(s.data::<batch::BatchResponse<'_>>())
         },
-        Route::BatchCancel => {
-            Shape { errors: &[ErrorCode::BatchNotFound, ErrorCode::Conflict], ..get(message) }
-        }
+        Route::BatchCancel => Shape {
+            errors: &[ErrorCode::BatchNotFound, ErrorCode::Conflict],
+            ..get(message)
+        },
         Route::BatchResults => Shape {
             response_types: NDJSON,
             query: &[
@@ -315,19 +419,23 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
             ..get(s.data::<batch::BatchResultsResponse<'_>>())
         },
         Route::MemoryStats => get(s.data::<memory::MemoryStatsResponse>()),
-        Route::MemoryAllocate | Route::MemoryDeallocate => {
-            post(s.of::<memory::AllocationRequest<'_>>(), s.data::<memory::AllocationResponse<'_>>())
-        }
+        Route::MemoryAllocate | Route::MemoryDeallocate => post(
+            s.of::<memory::AllocationRequest<'_>>(),
+            s.data::<memory::AllocationResponse<'_>>(),
+        ),
         Route::MemoryCompress => Shape {
             errors: &[ErrorCode::UnknownName],
-            ..post(s.of::<memory::CompressRequest<'_>>(), s.data::<memory::CompressResponse>())
+            ..post(
+                s.of::<memory::CompressRequest<'_>>(),
+                s.data::<memory::CompressResponse>(),
+            )
         },
         Route::MemoryDecompress => Shape {
             errors: &[ErrorCode::UnknownName, ErrorCode::CorruptData],
-            ..post(s.of::<memory::DecompressRequest<'_>>(), enveloped(any()))
+            ..post(s.of::<memory::DecompressRequest<'_>>(), s.enveloped(any()))
         },
-        Route::TestLoad => post(s.of::<testing::LoadTestRequest<'_>>(), enveloped(any())),
-        Route::TestMemory => post(s.of::<testing::MemoryTestRequest>(), enveloped(any())),
+        Route::TestLoad => post(s.of::<testing::LoadTestRequest<'_>>(), s.enveloped(any())),
+        Route::TestMemory => post(s.of::<testing::MemoryTestRequest>(), s.enveloped(any())),
         Route::MetricsReport
         | Route::MonitoringSummary
         | Route::MonitoringMetrics
@@ -335,8 +443,14 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
         | Route::MonitoringExport
         | Route::AlertResolve
         | Route::Prometheus => super::monitoring::shape(route, s),
-        Route::Events => Shape { response_types: &["text/event-stream"], ..get(any()) },
-        Route::Docs => Shape { response_types: &["text/html"], ..get(any()) },
+        Route::Events => Shape {
+            response_types: &["text/event-stream"],
+            ..get(any())
+        },
+        Route::Docs => Shape {
+            response_types: &["text/html"],
+            ..get(any())
+        },
         Route::OpenApi | Route::HealthLive | Route::HealthReady => get(any()),
     }
 }

@@ -31,6 +31,9 @@ pub enum What {
     Job(JobId, EventKind),
     /// Of a batch.
     Batch(BatchId, BatchEventKind),
+    /// Of another part of the server, announced through the queue so that all events share one
+    /// numbering: its name and its fields.
+    Other(&'static str, Value),
 }
 
 impl Event {
@@ -51,6 +54,7 @@ impl Event {
                     EventKind::Cancelled => pick("jobCancelled", "taskCancelled"),
                 }
             }
+            What::Other(name, _) => name,
             What::Batch(_, kind) => match kind {
                 BatchEventKind::Queued => "batchQueued",
                 BatchEventKind::Started => "batchStarted",
@@ -88,13 +92,17 @@ impl Event {
             }
             What::Batch(_, BatchEventKind::Ended(status)) => json!({"status": status}),
             What::Job(..) | What::Batch(..) => json!({}),
+            What::Other(_, fields) => fields.clone(),
         };
         if let Some(object) = value.as_object_mut() {
             let id = match &self.what {
-                What::Job(id, _) => id.to_string(),
-                What::Batch(id, _) => id.to_string(),
+                What::Job(id, _) => Some(id.to_string()),
+                What::Batch(id, _) => Some(id.to_string()),
+                What::Other(..) => None,
             };
-            object.insert("id".into(), Value::String(id));
+            if let Some(id) = id {
+                object.insert("id".into(), Value::String(id));
+            }
             object.insert("timestamp".into(), self.at.0.into());
         }
         value

@@ -250,6 +250,12 @@ impl Queue {
         self.0.shared.events.subscribe(after)
     }
 
+    /// Announces something of another part of the server among the events.
+    pub fn announce(&self, at: Timestamp, name: &'static str, fields: serde_json::Value) {
+        let what = super::events::What::Other(name, fields);
+        self.0.shared.events.publish(std::iter::once((at, what)));
+    }
+
     /// Whether the last write succeeded: readiness.
     #[must_use]
     pub fn healthy(&self) -> bool {

@@ -1,0 +1,118 @@
+//! What the workers run: core's tasks, and the processors of batches.
+
+use std::{path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use sommos_core::{
+    control::Control,
+    jobs::Kind,
+    limits::Limits,
+    par::Par,
+    wire::{
+        ApiError, ErrorCode,
+        batch::{Processor, run_built_in},
+        tasks::Task,
+    },
+};
+
+use crate::{
+    queue::{Executor, Failure, Work, WorkControl},
+    sandbox::{self, Sandbox, SandboxError},
+};
+
+/// Work below this cost runs in its worker's thread alone: spreading it would cost more.
+const PARALLEL_COST_MIN: u64 = 1 << 20;
+
+/// Runs jobs, tasks and chunks.
+pub struct TaskExecutor {
+    limits: Limits,
+    sandbox: Arc<Sandbox>,
+    processor_limits: sandbox::Limits,
+}
+
+impl TaskExecutor {
+    /// An executor that runs processors in this sandbox, within these limits for each chunk.
+    #[must_use]
+    pub fn new(limits: Limits, sandbox: Arc<Sandbox>, processor_limits: sandbox::Limits) -> Self {
+        Self {
+            limits,
+            sandbox,
+            processor_limits,
+        }
+    }
+
+    /// Runs a processor over one chunk, a JSON array; gives the JSON array of its results.
+    ///
+    /// # Errors
+    /// [`Failure`] with a message for the caller.
+    pub fn run_chunk(
+        &self,
+        processor: &Processor,
+        chunk: &[u8],
+        control: &dyn Control,
+    ) -> Result<Vec<u8>, Failure> {
+        if let Processor::Source(source) = processor {
+            return self
+                .sandbox
+                .run(source, chunk, self.processor_limits, control)
+                .map_err(sandbox_failed);
+        }
+        run_built_in(processor, chunk, control, &self.limits).map_err(failed)
+    }
+
+    fn task(&self, work: &Work, control: &WorkControl) -> Result<Vec<u8>, Failure> {
+        let task =
+            Task::parse_stored(&work.job_type, &work.payload, &self.limits).map_err(failed)?;
+        let par = if task.cost() >= PARALLEL_COST_MIN {
+            Par::Rayon
+        } else {
+            Par::Seq
+        };
+        task.run(par, control, &self.limits).map_err(failed)
+    }
+
+    fn chunk(&self, work: &Work, control: &WorkControl) -> Result<Vec<u8>, Failure> {
+        let processor: Processor = serde_json::from_slice(&work.params)
+            .map_err(|error| Failure::permanent(format!("stored processor: {error}")))?;
+        self.run_chunk(&processor, &work.payload, control)
+    }
+}
+
+fn sandbox_failed(error: SandboxError) -> Failure {
+    if error.is_retryable() {
+        Failure::transient(error.to_string())
+    } else {
+        Failure::permanent(error.to_string())
+    }
+}
+
+/// Wrong input fails again; only our own troubles are worth another attempt.
+fn failed(error: ApiError) -> Failure {
+    match error.code {
+        ErrorCode::Internal | ErrorCode::Unavailable => Failure::transient(error.message),
+        _ => Failure::permanent(error.message),
+    }
+}
+
+impl Executor for TaskExecutor {
+    fn run(&self, work: &Work, control: &WorkControl) -> Result<Bytes, Failure> {
+        match work.kind {
+            Kind::Job | Kind::Task => self.task(work, control),
+            Kind::Chunk => self.chunk(work, control),
+        }
+        .map(Bytes::from)
+    }
+}
+
+/// The options of the sandbox: children of this very binary.
+#[must_use]
+pub fn sandbox_options(program: Option<PathBuf>, children_max: usize) -> sandbox::SandboxOptions {
+    let mut options = sandbox::SandboxOptions {
+        children_max,
+        ..Default::default()
+    };
+    if let Some(program) = program {
+        options.program = program;
+    }
+    options
+}

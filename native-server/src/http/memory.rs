@@ -1,0 +1,91 @@
+//! Memory calls.
+
+use std::sync::{Arc, PoisonError};
+
+use sommos_core::{
+    compress::{self, Codec, OutputLimits},
+    control::Unstoppable,
+    wire::{ApiError, envelope, memory as wire},
+};
+
+use super::{Call, body::cpu, reply::Reply};
+
+pub(super) fn stats(call: &Call) -> Result<Reply, ApiError> {
+    Ok(Reply::json(envelope::data(&call.app.memory_stats())?))
+}
+
+pub(super) async fn allocate(call: Call) -> Result<Reply, ApiError> {
+    let (app, held) = call.body().await?;
+    let (size, kind) = wire::AllocationRequest::decode(&held.bytes, &app.limits)?;
+    let mut tracker = app
+        .allocations
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let memory_usage = tracker.allocate(size)?;
+    Ok(Reply::json(envelope::data(&wire::AllocationResponse {
+        size,
+        kind: &kind,
+        allocated_at: Some(app.now().0),
+        memory_usage,
+        memory_limit: tracker.limit(),
+    })?))
+}
+
+pub(super) async fn deallocate(call: Call) -> Result<Reply, ApiError> {
+    let (app, held) = call.body().await?;
+    let (size, kind) = wire::AllocationRequest::decode(&held.bytes, &app.limits)?;
+    let mut tracker = app
+        .allocations
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let memory_usage = tracker.deallocate(size)?;
+    Ok(Reply::json(envelope::data(&wire::AllocationResponse {
+        size,
+        kind: &kind,
+        allocated_at: None,
+        memory_usage,
+        memory_limit: tracker.limit(),
+    })?))
+}
+
+pub(super) async fn compress(call: Call) -> Result<Reply, ApiError> {
+    let (app, held) = call.body().await?;
+    let inner = Arc::clone(&app);
+    // Even a small input may be compressed at a slow level: always off the runtime.
+    let answer = cpu(&app, usize::MAX, move || {
+        let request = wire::CompressRequest::decode(&held.bytes, &inner.limits)?;
+        let codec = parse_codec(&request.algorithm)?;
+        let compressed = compress::compress(codec, request.level, &request.input, &Unstoppable)
+            .map_err(wire::compress_refused)?;
+        envelope::data(&wire::CompressResponse::new(
+            request.input.len(),
+            codec.name(),
+            &compressed,
+        ))
+    })
+    .await?;
+    Ok(Reply::json(answer))
+}
+
+pub(super) async fn decompress(call: Call) -> Result<Reply, ApiError> {
+    let (app, held) = call.body().await?;
+    let inner = Arc::clone(&app);
+    let answer = cpu(&app, usize::MAX, move || {
+        let (compressed, algorithm) = wire::DecompressRequest::decode(&held.bytes, &inner.limits)?;
+        let codec = parse_codec(&algorithm)?;
+        let limits = OutputLimits {
+            max_bytes: inner.limits.decompressed_bytes,
+            max_ratio: inner.limits.decompression_ratio,
+            free_bytes: wire::RATIO_FREE_BYTES,
+        };
+        let plain = compress::decompress(codec, &compressed, &limits, &Unstoppable)
+            .map_err(wire::compress_refused)?;
+        wire::encode_decompressed(&plain, &inner.limits)
+    })
+    .await?;
+    Ok(Reply::json(answer))
+}
+
+fn parse_codec(name: &str) -> Result<Codec, ApiError> {
+    name.parse().map_err(wire::compress_refused)
+}

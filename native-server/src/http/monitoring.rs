@@ -1,0 +1,58 @@
+//! Monitoring calls.
+
+use sommos_core::wire::{
+    ApiError, envelope,
+    monitoring::{self as wire, PROMETHEUS},
+};
+
+use super::{Call, jobs::refused, reply::Reply};
+use crate::monitoring::{extra_metrics, refresh_cache};
+
+pub(super) async fn report(call: Call) -> Result<Reply, ApiError> {
+    let (app, held) = call.body().await?;
+    let registry = &app.monitoring.registry;
+    wire::report(registry, app.now(), &held.bytes, &app.limits).map(Reply::json)
+}
+
+pub(super) fn summary(call: &Call) -> Result<Reply, ApiError> {
+    let app = &call.app;
+    refresh_cache(app);
+    envelope::data(&app.monitoring.registry.summary(app.now())).map(Reply::json)
+}
+
+pub(super) fn metrics(call: &Call) -> Result<Reply, ApiError> {
+    let app = &call.app;
+    refresh_cache(app);
+    let registry = &app.monitoring.registry;
+    wire::metrics(registry, app.now(), call.query()).map(|json| Reply::json(json).tagged())
+}
+
+pub(super) fn alerts(call: &Call) -> Result<Reply, ApiError> {
+    wire::alerts(&call.app.monitoring.registry).map(Reply::json)
+}
+
+pub(super) fn resolve(call: &Call) -> Result<Reply, ApiError> {
+    let app = &call.app;
+    wire::resolve(&app.monitoring.registry, app.now(), &call.param).map(Reply::json)
+}
+
+pub(super) async fn export(call: Call) -> Result<Reply, ApiError> {
+    let app = &call.app;
+    refresh_cache(app);
+    let queue = app.queue.metrics().await.map_err(|e| refused(&e))?;
+    let extra = extra_metrics(app, &queue);
+    let registry = &app.monitoring.registry;
+    let (content_type, body) = wire::export(registry, app.now(), call.query(), &extra)?;
+    Ok(Reply::typed(content_type, body).tagged())
+}
+
+pub(super) async fn prometheus(call: Call) -> Result<Reply, ApiError> {
+    let app = &call.app;
+    refresh_cache(app);
+    let queue = app.queue.metrics().await.map_err(|e| refused(&e))?;
+    let text = app
+        .monitoring
+        .registry
+        .export_prometheus(app.now(), &extra_metrics(app, &queue));
+    Ok(Reply::typed(PROMETHEUS, text))
+}

@@ -1,0 +1,119 @@
+//! The life of a server: bind, warm, sample, serve, drain.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use axum::Router;
+use tokio::net::TcpListener;
+
+use crate::{
+    app::{App, Parts},
+    config::Config,
+    http, warming,
+};
+
+/// Expired entries that one clean-up removes from each shard: bounds the time of a lock.
+const CLEANUP_MAX: usize = 1000;
+
+/// The router of a server with these parts: what the binary serves and what tests call.
+///
+/// # Errors
+/// When the configuration is wrong or the data directory cannot be used.
+pub fn build_app(config: Config, parts: Parts) -> anyhow::Result<(Arc<App>, Router)> {
+    let app = App::open(config, parts)?;
+    let router = http::router(Arc::clone(&app));
+    Ok((app, router))
+}
+
+/// A server that listens.
+pub struct Server {
+    /// Its parts.
+    pub app: Arc<App>,
+    /// Its address, with the port that the system chose for port 0.
+    pub address: SocketAddr,
+    router: Router,
+    listener: TcpListener,
+}
+
+impl Server {
+    /// Opens everything and binds the address.
+    ///
+    /// # Errors
+    /// When a part cannot be opened or the address is taken.
+    pub async fn bind(config: Config, parts: Parts) -> anyhow::Result<Self> {
+        let listen = config.listen;
+        let (app, router) = build_app(config, parts)?;
+        let listener = TcpListener::bind(listen).await.with_context(|| {
+            format!("cannot listen on {listen}: is another server running there? (--listen)")
+        })?;
+        let address = listener.local_addr()?;
+        // Only a second bind of the same app could have set it before.
+        let _ = app.address.set(address);
+        Ok(Self {
+            app,
+            address,
+            router,
+            listener,
+        })
+    }
+
+    /// Serves until `stop` resolves, then drains.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+        let Self {
+            app,
+            router,
+            listener,
+            ..
+        } = self;
+        warm(&app);
+        let background = [
+            tokio::spawn(clean_up(Arc::clone(&app))),
+            tokio::spawn(crate::monitoring::sample(Arc::clone(&app))),
+        ];
+        let drain = {
+            let app = Arc::clone(&app);
+            async move {
+                stop.await;
+                tracing::info!("draining");
+                app.drain().await;
+            }
+        };
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let serve = axum::serve(listener, service).with_graceful_shutdown(drain);
+        let grace = Duration::from_millis(app.config.grace_ms);
+        let served = tokio::select! {
+            served = serve.into_future() => served.context("serving"),
+            // A client that keeps its connection open must not keep the server.
+            () = async { app.ended().await; tokio::time::sleep(2 * grace).await } => Ok(()),
+        };
+        background.iter().for_each(tokio::task::JoinHandle::abort);
+        served
+    }
+}
+
+fn warm(app: &Arc<App>) {
+    let Some(path) = app.config.cache_warm_file.clone() else {
+        return;
+    };
+    let app = Arc::clone(app);
+    // Not awaited: a cold answer is better than none.
+    tokio::task::spawn_blocking(move || match warming::from_file(&app, &path, None, None) {
+        Ok(warmed) => tracing::info!(warmed.warmed, warmed.missing, "cache warmed"),
+        Err(error) => tracing::warn!(%error, "cache not warmed"),
+    });
+}
+
+async fn clean_up(app: Arc<App>) {
+    let mut interval =
+        tokio::time::interval(Duration::from_millis(app.config.cache_cleanup_interval_ms));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        while app.cache.cleanup(app.now(), CLEANUP_MAX) >= CLEANUP_MAX {
+            tokio::task::yield_now().await;
+        }
+    }
+}

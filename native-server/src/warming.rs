@@ -1,0 +1,136 @@
+//! Cache warming: NDJSON lines of {key, value, ttl} from a file or a request body.
+
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+};
+
+use axum::body::Body;
+use http_body_util::BodyExt as _;
+use sommos_core::wire::{
+    ApiError, ErrorCode,
+    cache::{CacheWarmed, decode_warm_line},
+};
+
+use crate::app::App;
+
+/// Warms from a file, a line at a time; with `only`, just these keys. Lines that cannot be used
+/// are counted and logged, and the rest goes on: a cold entry is no reason to stay cold altogether.
+///
+/// # Errors
+/// `UNAVAILABLE` when the file cannot be read.
+pub fn from_file(
+    app: &App,
+    path: &Path,
+    only: Option<&[String]>,
+    ttl_ms: Option<u64>,
+) -> Result<CacheWarmed, ApiError> {
+    let unreadable = |error: std::io::Error| {
+        tracing::warn!(path = %path.display(), %error, "cannot read warming file");
+        ApiError::new(
+            ErrorCode::Unavailable,
+            format!("the loader's file cannot be read: {error}"),
+        )
+    };
+    let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);
+    let mut wanted: Option<HashSet<&str>> = only.map(|k| k.iter().map(String::as_str).collect());
+    let mut warmed = CacheWarmed {
+        warmed: 0,
+        missing: 0,
+    };
+    let line_max = app.limits.body_bytes as u64;
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let read = reader
+            .by_ref()
+            .take(line_max)
+            .read_until(b'\n', &mut line)
+            .map_err(unreadable)?;
+        if read == 0 {
+            break;
+        }
+        warm_line(app, number, &line, wanted.as_mut(), ttl_ms, &mut warmed);
+    }
+    warmed.missing += wanted.map_or(0, |rest| rest.len());
+    Ok(warmed)
+}
+
+/// Warms from a streamed body, in constant memory.
+///
+/// # Errors
+/// `TOO_LARGE` for a line over the body limit, `UNAVAILABLE` when the connection breaks.
+pub async fn from_body(app: &App, mut body: Body) -> Result<CacheWarmed, ApiError> {
+    let mut warmed = CacheWarmed {
+        warmed: 0,
+        missing: 0,
+    };
+    let mut rest: Vec<u8> = Vec::new();
+    let mut number = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            ApiError::new(
+                ErrorCode::Unavailable,
+                format!("the body broke off: {error}"),
+            )
+        })?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        rest.extend_from_slice(&data);
+        let mut start = 0;
+        while let Some(end) = rest[start..].iter().position(|b| *b == b'\n') {
+            number += 1;
+            warm_line(
+                app,
+                number,
+                &rest[start..start + end],
+                None,
+                None,
+                &mut warmed,
+            );
+            start += end + 1;
+        }
+        rest.drain(..start);
+        if rest.len() > app.limits.body_bytes {
+            return Err(ApiError::too_large(
+                "body",
+                rest.len(),
+                app.limits.body_bytes as u64,
+            ));
+        }
+    }
+    warm_line(app, number + 1, &rest, None, None, &mut warmed);
+    Ok(warmed)
+}
+
+fn warm_line(
+    app: &App,
+    number: usize,
+    line: &[u8],
+    wanted: Option<&mut HashSet<&str>>,
+    ttl_ms: Option<u64>,
+    warmed: &mut CacheWarmed,
+) {
+    let line = line.trim_ascii();
+    if line.is_empty() {
+        return;
+    }
+    let result = decode_warm_line(number, line, &app.limits).and_then(|mut set| {
+        if wanted.is_some_and(|wanted| !wanted.remove(&*set.key)) {
+            return Ok(false);
+        }
+        set.ttl_ms = ttl_ms.or(set.ttl_ms);
+        app.cache.set(app.now(), &set).map(|()| true)
+    });
+    match result {
+        Ok(true) => warmed.warmed += 1,
+        Ok(false) => {}
+        Err(error) => {
+            tracing::warn!(%error, "warming skipped a line");
+            warmed.missing += 1;
+        }
+    }
+}
