@@ -63,6 +63,11 @@ impl Factors {
         }
     }
 
+    /// Multiplies every p·q.
+    pub(super) fn scale(&mut self, by: f32) {
+        self.users.iter_mut().for_each(|v| *v *= by);
+    }
+
     /// One pass over the ratings in their order, `done` of `total` passes before it.
     pub(super) fn epoch(
         &mut self,

@@ -28,11 +28,11 @@ pub struct Parameters {
     /// Length of a factor vector, 0 (biases only) to 512. Default 40.
     pub factors: u32,
     /// Most passes over the ratings, 0 to 1000; fewer when the validation share gets no better.
-    /// Default 60.
+    /// Default 120.
     pub epochs: u32,
-    /// Step of the descent, above 0 up to 1. Default 0.01.
+    /// Step of the descent, above 0 up to 1. Default 0.02.
     pub learning_rate: f64,
-    /// Pull of the factors towards 0, 0 to 10. Default 0.08.
+    /// Pull of the factors towards 0, 0 to 10. Default 0.12.
     pub regularization: f64,
     /// Share of the ratings that only measure the result, 0 to 0.9. Default 0.1.
     pub held_out_fraction: f64,
@@ -44,9 +44,9 @@ impl Default for Parameters {
     fn default() -> Self {
         Self {
             factors: 40,
-            epochs: 60,
-            learning_rate: 0.01,
-            regularization: 0.08,
+            epochs: 120,
+            learning_rate: 0.02,
+            regularization: 0.12,
             held_out_fraction: 0.1,
             seed: 0,
         }

@@ -22,7 +22,8 @@ const RADIX_MIN: usize = 128;
 /// Parts of the final order that threads share out, about.
 const GROUPS: usize = 32;
 
-const NONE: Pair = Pair {
+/// A place to be filled.
+pub(super) const NONE: Pair = Pair {
     a: 0,
     b: 0,
     similarity: 0.0,

@@ -7,7 +7,7 @@ use super::{
     Measure, Neighbor, Options, Pair, Ratings, SimilarityError,
     float::{Floats, for_each_common},
     inverted::{Ids, Inverted, Kind, Scratch, Walk},
-    measure::{FIELDS, Lanes, N},
+    measure::{FIELDS, LANES, Lanes, N},
     meter::{Meter, Ticker},
     order::{self, Parted},
     packed::{CodedLists, Packed, PackedWalk, narrow_common, quantize},
@@ -130,6 +130,7 @@ impl<'a> Similarity<'a> {
                 max: self.options.max_pairs,
                 count: &count,
                 pairs: Vec::new(),
+                buffer: [order::NONE; LANES],
             };
             for a in chunks[chunk].clone() {
                 self.row_into(

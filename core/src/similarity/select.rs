@@ -8,7 +8,7 @@ use core::{
 use super::{
     Neighbor, Options, Pair, SimilarityError,
     inverted::Ids,
-    measure::{Lanes, N},
+    measure::{LANES, Lanes, N},
     order,
 };
 
@@ -96,23 +96,29 @@ pub(super) struct All<'a> {
     /// Pairs of all threads.
     pub(super) count: &'a AtomicUsize,
     pub(super) pairs: Vec<Pair>,
+    /// Lanes of one call that stay, and one that may not.
+    pub(super) buffer: [Pair; LANES],
 }
 
 impl All<'_> {
+    /// Takes lanes; whether one stays is not predictable, so nothing branches on it.
     pub(super) fn take(&mut self, a: u32, lanes: &Lanes, ids: Ids<'_>, len: usize) {
         if self.count.load(Relaxed) > self.max {
             return;
         }
-        let before = self.pairs.len();
-        self.keep.for_each(lanes, len, |lane| {
-            self.pairs.push(Pair {
+        let Lanes { sums, values, .. } = lanes;
+        let mut kept = 0;
+        for lane in 0..len.min(LANES) {
+            self.buffer[kept % LANES] = Pair {
                 a,
                 b: ids.get(lane),
-                similarity: lanes.values[lane],
-                common: lanes.sums[N][lane] as u32,
-            });
-        });
-        self.count.fetch_add(self.pairs.len() - before, Relaxed);
+                similarity: values[lane],
+                common: sums[N][lane] as u32,
+            };
+            kept += usize::from(self.keep.keeps(sums[N][lane], values[lane]));
+        }
+        self.pairs.extend_from_slice(&self.buffer[..kept]);
+        self.count.fetch_add(kept, Relaxed);
     }
 
     /// To be asked after every row.
