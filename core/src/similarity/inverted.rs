@@ -4,6 +4,7 @@
 use core::ops::Range;
 
 use super::{
+    dense::{self, Dense, DenseFinish},
     measure::{FIELDS, LANES, Lanes, Measure, N, Own, evaluate},
     meter::Ticker,
     ratings::Ratings,
@@ -151,6 +152,8 @@ pub(super) struct Walk<'a> {
     /// Per entity: squared norm or count of ratings; empty when the measure needs neither.
     pub(super) sides: &'a [f64],
     pub(super) step: f64,
+    /// The same ratings as a matrix, and their codes by row.
+    pub(super) dense: Option<(&'a Dense, &'a [u8])>,
 }
 
 struct Finish<'a, K: Kind> {
@@ -180,12 +183,19 @@ impl Walk<'_> {
         scratch: &mut Scratch<K::Slot>,
         a: u32,
         whole: bool,
-        meter: &mut Ticker<'_, C>,
+        ticker: &mut Ticker<'_, C>,
         sink: &mut impl FnMut(&Lanes, Ids<'_>, usize),
     ) -> Result<(), Stopped> {
         let work = self.inverted.work(self.ratings, a, whole);
         let entities = self.ratings.len();
         let first = if whole { 0 } else { a + 1 };
+        let row_len = self.ratings.range(a).len();
+        if let Some((dense, codes)) = self.dense
+            && dense::pays(row_len, u64::from(entities - first), work)
+        {
+            let lanes = &mut scratch.lanes;
+            return self.dense_row(dense, codes, lanes, a, first, ticker, sink);
+        }
         let sparse = work * SPARSE_FACTOR < u64::from(entities - first);
         scratch.cursors.clear();
         let items = self.ratings.row(a).0.iter();
@@ -198,17 +208,75 @@ impl Walk<'_> {
         let mut block_start = first as usize / BLOCK * BLOCK;
         while block_start < entities as usize && !scratch.cursors.is_empty() {
             let block_end = (block_start + BLOCK).min(entities as usize);
-            self.accumulate(kind, scratch, block_end, sparse, meter)?;
+            self.accumulate(kind, scratch, block_end, sparse, ticker)?;
             if sparse {
                 self.finish_touched(kind, scratch, a, sink);
             } else {
                 let from = block_start.max(first as usize);
                 self.finish_block(kind, scratch, a, from..block_end, sink);
-                meter.add((block_end - from) as u64 / 2)?;
+                ticker.add((block_end - from) as u64 / 2)?;
             }
             block_start = block_end;
         }
         Ok(())
+    }
+
+    /// The same by the matrix: all pairs from `first` on.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call, split off for its length"
+    )]
+    fn dense_row<C: Control>(
+        &self,
+        dense: &Dense,
+        codes: &[u8],
+        lanes: &mut Lanes,
+        a: u32,
+        first: u32,
+        ticker: &mut Ticker<'_, C>,
+        sink: &mut impl FnMut(&Lanes, Ids<'_>, usize),
+    ) -> Result<(), Stopped> {
+        let entities = self.ratings.len() as usize;
+        let items = self.ratings.row(a).0;
+        let codes = &codes[self.ratings.range(a)];
+        let mut first = first as usize;
+        while first < entities {
+            let len = DenseFinish::lanes_from(first).min(entities - first);
+            ticker.add((items.len() * len) as u64 / 8)?;
+            let ids = Ids {
+                first: first as u32,
+                list: None,
+            };
+            let own = self.own(lanes, a, ids, len);
+            simd::dispatch(DenseFinish {
+                dense,
+                items,
+                codes,
+                first,
+                len,
+                measure: self.measure,
+                own,
+                lanes,
+            });
+            sink(lanes, ids, len);
+            first += len;
+        }
+        Ok(())
+    }
+
+    /// What the formulas need beside the sums, of `a` and of the others.
+    fn own(&self, lanes: &mut Lanes, a: u32, ids: Ids<'_>, len: usize) -> Own {
+        let mut own = Own {
+            side: 0.0,
+            step: self.step,
+        };
+        if !self.sides.is_empty() {
+            own.side = self.sides[a as usize];
+            for (lane, other) in lanes.other[..len].iter_mut().enumerate() {
+                *other = self.sides[ids.get(lane) as usize];
+            }
+        }
+        own
     }
 
     /// Adds every list's part below `block_end`.
@@ -218,7 +286,7 @@ impl Walk<'_> {
         scratch: &mut Scratch<K::Slot>,
         block_end: usize,
         sparse: bool,
-        meter: &mut Ticker<'_, C>,
+        ticker: &mut Ticker<'_, C>,
     ) -> Result<(), Stopped> {
         let last_block = block_end == self.ratings.len() as usize;
         let entities = &self.inverted.entities;
@@ -238,7 +306,7 @@ impl Walk<'_> {
                     }
                 }
             }
-            meter.add(part.len() as u64)?;
+            ticker.add(part.len() as u64)?;
             kind.add(*own, part, &mut scratch.slots);
             list.start = end;
             emptied |= list.start == list.end;
@@ -309,16 +377,7 @@ impl Walk<'_> {
         sink: &mut impl FnMut(&Lanes, Ids<'_>, usize),
     ) {
         let len = slots.len();
-        let mut own = Own {
-            side: 0.0,
-            step: self.step,
-        };
-        if !self.sides.is_empty() {
-            own.side = self.sides[a as usize];
-            for (lane, other) in lanes.other[..len].iter_mut().enumerate() {
-                *other = self.sides[ids.get(lane) as usize];
-            }
-        }
+        let own = self.own(lanes, a, ids, len);
         simd::dispatch(Finish {
             kind,
             measure: self.measure,

@@ -10,9 +10,11 @@
 //!
 //! How: ratings that are small multiples of 1, 1/2, 1/4 or 1/8 (half stars, points of 100) become
 //! small integers, and all sums of a pair add up, exactly, as bit fields of one or two machine
-//! words. Any other ratings take f64 sums. Either way a result is the same, to the bit, for any
+//! words, by walking lists where data is sparse and rows of bytes where it is dense, whichever costs
+//! less for the entity at hand. Any other ratings take f64 sums. Either way a result is the same, to the bit, for any
 //! number of threads and on every platform.
 
+mod dense;
 mod float;
 mod inverted;
 mod measure;

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{
     Measure, Neighbor, Options, Pair, Ratings, SimilarityError,
+    dense::{self, Dense},
     float::{Floats, for_each_common},
     inverted::{Ids, Inverted, Kind, Scratch, Walk},
     measure::{FIELDS, LANES, Lanes, N},
@@ -31,6 +32,7 @@ enum Kernel<'a> {
         /// Longest row whose sums fit in one word.
         narrow_len: usize,
         wide: Option<Packed<2>>,
+        dense: Option<Dense>,
     },
     Float(Floats<'a>),
 }
@@ -338,6 +340,7 @@ impl<'a> Similarity<'a> {
                 narrow,
                 narrow_len,
                 wide,
+                ..
             } => match wide {
                 Some(packed) if self.ratings.range(a).len() > *narrow_len => {
                     self.pair_of(&PackedWalk { packed, lists }, a, b)
@@ -389,12 +392,19 @@ impl<'a> Similarity<'a> {
     }
 
     fn walk(&self) -> Walk<'_> {
+        let dense = match &self.kernel {
+            Kernel::Packed { lists, dense, .. } => {
+                dense.as_ref().map(|dense| (dense, lists.own.as_slice()))
+            }
+            Kernel::Float(_) => None,
+        };
         Walk {
             ratings: self.ratings,
             inverted: &self.inverted,
             measure: self.options.measure,
             sides: &self.sides,
             step: self.step,
+            dense,
         }
     }
 
@@ -413,6 +423,7 @@ impl<'a> Similarity<'a> {
                 narrow,
                 narrow_len,
                 wide,
+                ..
             } => match wide {
                 Some(packed) if self.ratings.range(a).len() > *narrow_len => {
                     let scratch = scratches.wide.get_or_insert_with(|| Scratch::new([0; 2]));
@@ -485,10 +496,18 @@ fn packed_kernel<'a>(
     } else {
         None
     };
+    let row = |a| (ratings.range(a).len(), inverted.work(ratings, a, true));
+    let pays = |a| dense::pays(row(a).0, ratings.len().into(), row(a).1);
+    let dense = if (0..ratings.len()).any(pays) {
+        Dense::new(ratings, &codes, code_max)
+    } else {
+        None
+    };
     Some(Kernel::Packed {
         lists: CodedLists::new(codes, ratings.len(), inverted)?,
         narrow,
         narrow_len: narrow_len as usize,
         wide,
+        dense,
     })
 }

@@ -272,6 +272,22 @@ fn long_rows_take_two_words_and_stay_exact() {
     }
 }
 
+#[test]
+fn dense_rows_give_the_same_bits_as_single_pairs() {
+    // More than a whole group of lanes, and enough items to widen the 16-bit sums.
+    let ratings = random(300, 1500, 900, 13);
+    for measure in MEASURES {
+        let similarity = Similarity::new(&ratings, &Options::new(measure)).unwrap();
+        for a in [0, 31, 32, 150, 299] {
+            let row = similarity.row(a, &Unstoppable).unwrap();
+            for b in 0..ratings.len() {
+                let pair = similarity.pair(a, b).unwrap().unwrap();
+                assert_eq!(row[b as usize].to_bits(), pair.similarity.to_bits());
+            }
+        }
+    }
+}
+
 #[cfg(feature = "rayon")]
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
