@@ -166,8 +166,8 @@ impl Model {
         if numbers.iter().any(|n| n.iter().any(|v| !v.is_finite())) || !biases.mean.is_finite() {
             return malformed("a number in it is not finite");
         }
-        // Also false for NaN, on which clamping would panic.
-        if !(range.0 <= range.1) {
+        // Clamping would panic on NaN or on an inverted range.
+        if range.0.is_nan() || range.1.is_nan() || range.0 > range.1 {
             return malformed("its range of ratings is empty");
         }
         let factors = Factors {

@@ -4,7 +4,7 @@
 //! the same to the bit as those of the sparse walk.
 
 use super::{
-    measure::{FIELDS, LANES, Lanes, Measure, N, Own, SDD, SX, SXX, SXY, SY, SYY, evaluate},
+    measure::{FIELDS, LANES, Lanes, Measure, N, Own, SX, SXX, SXY, SY, SYY, evaluate},
     ratings::Ratings,
     simd,
 };
@@ -108,8 +108,11 @@ impl simd::Kernel for DenseFinish<'_> {
             self.measure,
             Measure::Euclidean | Measure::EuclideanDistance
         ) {
-            for lane in 0..self.len {
-                sums[SDD][lane] = sums[SXX][lane] + sums[SYY][lane] - 2.0 * sums[SXY][lane];
+            let [_, _, _, sxx, syy, last] = &mut *sums;
+            let squares = sxx.iter().zip(syy.iter());
+            for (last, (xx, yy)) in last.iter_mut().zip(squares).take(self.len) {
+                // Σ(x - y)² takes the place of Σxy: all are integers, so this is exact.
+                *last = xx + yy - 2.0 * *last;
             }
         }
         evaluate(self.measure, self.lanes, self.len, self.own);

@@ -28,10 +28,10 @@ const CHUNK_WORK_MIN: u64 = 1 << 15;
 enum Kernel<'a> {
     Packed {
         lists: CodedLists,
-        narrow: Packed<1>,
+        narrow: Box<Packed<1>>,
         /// Longest row whose sums fit in one word.
         narrow_len: usize,
-        wide: Option<Packed<2>>,
+        wide: Option<Box<Packed<2>>>,
         dense: Option<Dense>,
     },
     Float(Floats<'a>),
@@ -490,9 +490,9 @@ fn packed_kernel<'a>(
     let fields = measure.fields();
     let distance = matches!(measure, Measure::Euclidean | Measure::EuclideanDistance);
     let narrow_len = narrow_common(fields, common, code_max);
-    let narrow = Packed::new(fields, distance, narrow_len, code_max)?;
+    let narrow = Box::new(Packed::new(fields, distance, narrow_len, code_max)?);
     let wide = if narrow_len < common {
-        Some(Packed::new(fields, distance, common, code_max)?)
+        Some(Box::new(Packed::new(fields, distance, common, code_max)?))
     } else {
         None
     };

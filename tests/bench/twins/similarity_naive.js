@@ -1,18 +1,23 @@
 // The straightforward JavaScript: entities with arrays of {item_id, rating}, every pair in turn,
-// the items in common by a search of the other's array.
+// the items in common by a search of the other's array; each kept pair with its count of common
+// items, all sorted.
 //
 // Usage: node similarity_naive.js ALGORITHM FILE ROUNDS. Prints, for each round, the CPU seconds
 // of the computation alone.
 
 const fs = require('node:fs');
 
+function commonItems(entity1, entity2) {
+  return entity1.ratings
+    .filter((r1) => entity2.ratings.some((r2) => r2.item_id === r1.item_id))
+    .map((r) => r.item_id);
+}
+
 function commonRatings(entity1, entity2) {
-  const common = [];
-  for (const r1 of entity1.ratings) {
-    const r2 = entity2.ratings.find((r) => r.item_id === r1.item_id);
-    if (r2) common.push({ rating1: r1.rating, rating2: r2.rating });
-  }
-  return common;
+  return commonItems(entity1, entity2).map((item) => ({
+    rating1: entity1.ratings.find((r) => r.item_id === item).rating,
+    rating2: entity2.ratings.find((r) => r.item_id === item).rating,
+  }));
 }
 
 function pearson(entity1, entity2) {
@@ -79,7 +84,13 @@ for (let round = 0; round < Number(process.argv[4]); round++) {
     for (let j = i + 1; j < entities.length; j++) {
       const similarity = algorithm(entities[i], entities[j]);
       if (similarity >= 0.1) {
-        similarities.push({ entity1: entities[i].id, entity2: entities[j].id, similarity });
+        similarities.push({
+          entity1: entities[i].id,
+          entity2: entities[j].id,
+          similarity,
+          algorithm: process.argv[2],
+          commonItems: commonItems(entities[i], entities[j]).length,
+        });
       }
     }
   }

@@ -48,6 +48,20 @@ pub fn differences(path: &Path, ratings: &Ratings) -> anyhow::Result<Vec<(&'stat
         let vectors = check
             .vectors(&golden)
             .with_context(|| format!("{name}, vectors"))?;
+        // The golden sum of distances is over all pairs with any item in common.
+        let any = Options {
+            min_common: 1,
+            ..options
+        };
+        let any = Similarity::new(ratings, &any)?;
+        let of_sums = match measure {
+            Measure::EuclideanDistance => &any,
+            _ => &similarity,
+        };
+        let check = Check {
+            similarity: of_sums,
+            ..check
+        };
         let sums = check
             .sums(&golden)
             .with_context(|| format!("{name}, sums"))?;
