@@ -45,11 +45,14 @@ mod sealed {
     pub trait Gemm: Sized {
         /// `c = a * b`, or `c += a * b`, in the calling thread.
         ///
+        /// Not for use outside of this module.
+        ///
         /// # Safety
         /// `c` must be valid for writes of `m` rows of `n` elements `c_stride` apart, and nobody
         /// else may use those elements meanwhile; `a` must be valid for reads at
         /// `row * strides.0 + col * strides.1` for `m` x `k`, `b` likewise for `k` x `n`.
-        unsafe fn gemm(
+        #[doc(hidden)]
+        unsafe fn product_raw(
             shape: super::Shape,
             c: (*mut Self, usize),
             a: (*const Self, usize, usize),
@@ -71,7 +74,7 @@ macro_rules! impl_gemm {
     ($type:ty, $portable:path) => {
         impl sealed::Gemm for $type {
             #[cfg(feature = "native-gemm")]
-            unsafe fn gemm(
+            unsafe fn product_raw(
                 Shape { m, k, n }: Shape,
                 (c, c_stride): (*mut Self, usize),
                 (a, a_rows, a_cols): (*const Self, usize, usize),
@@ -106,7 +109,7 @@ macro_rules! impl_gemm {
             }
 
             #[cfg(not(feature = "native-gemm"))]
-            unsafe fn gemm(
+            unsafe fn product_raw(
                 Shape { m, k, n }: Shape,
                 (c, c_stride): (*mut Self, usize),
                 (a, a_rows, a_cols): (*const Self, usize, usize),
@@ -286,7 +289,22 @@ pub(super) struct Tile<'a, T> {
     _tiles: PhantomData<&'a mut [T]>,
 }
 
-impl<T> Tile<'_, T> {
+impl<'a, T> Tile<'a, T> {
+    /// All of a matrix; an empty tile when `data` does not hold `rows * cols` elements.
+    pub(super) fn whole(data: &'a mut [T], rows: usize, cols: usize) -> Self {
+        let fits = rows.checked_mul(cols) == Some(data.len());
+        debug_assert!(fits, "a tile of a matrix of another shape");
+        Self {
+            data: data.as_mut_ptr(),
+            row: 0,
+            col: 0,
+            rows: if fits { rows } else { 0 },
+            cols,
+            stride: cols,
+            _tiles: PhantomData,
+        }
+    }
+
     /// Row `row` of the tile; empty outside.
     pub(super) fn row_mut(&mut self, row: usize) -> &mut [T] {
         if row >= self.rows {
@@ -312,7 +330,7 @@ impl<T: Kernel> Tile<'_, T> {
         // SAFETY: `self` is m x n, exclusively ours; `a` is m x k and `b` k x n inside their
         // slices, as `Block::new` checked.
         unsafe {
-            T::gemm(
+            T::product_raw(
                 Shape { m, k, n },
                 (self.data, self.stride),
                 (a.data.as_ptr(), a.row_stride, a.col_stride),

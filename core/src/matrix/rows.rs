@@ -256,11 +256,7 @@ impl<'a> Rows<'a> {
         let mut panel = vec![0.0; rows * SIDE];
         for col0 in (0..n).step_by(SIDE) {
             let cols = SIDE.min(n - col0);
-            let shape = (rows, cols);
-            let tiles = Tiles::new(&mut panel[..rows * cols], shape, shape);
-            let Some(mut tile) = tiles.claim(0) else {
-                continue;
-            };
+            let mut tile = Tile::whole(&mut panel[..rows * cols], rows, cols);
             self.fill(&mut tile, (row0, col0), work)?;
             for (i, heap) in heaps.iter_mut().enumerate() {
                 keep_best(heap, k, tile.row_mut(i), row0 + i, col0);

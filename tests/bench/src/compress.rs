@@ -1,8 +1,236 @@
-//! The `compress` workloads.
+//! The `compress` workloads: wine JSON, and the files of a corpus.
 
-use crate::{Options, report::Report};
+use std::{fmt::Write as _, fs, hint::black_box, io::Write as _, path::Path};
+
+use anyhow::Context as _;
+use sommos_core::{
+    compress::{Codec, OutputLimits, compress, decompress},
+    control::Unstoppable,
+    rng::Rng,
+};
+
+use crate::{
+    Options,
+    report::{Report, cpu_seconds, interleaved},
+    twin::Twin,
+};
+
+const JSON_BYTES: usize = 10_000_000;
 
 /// Runs them.
-pub fn run(_options: &Options, _report: &mut Report) -> anyhow::Result<()> {
+pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
+    let csv = options.data.join("wine/XWines_Slim_1K_wines.csv");
+    if !csv.is_file() {
+        report.note("compress", &format!("{} is not there", csv.display()));
+        return Ok(());
+    }
+    let json = wine_json(&csv, JSON_BYTES)?;
+    report.note(
+        "compress",
+        "MB (10^6 bytes, plain) per CPU-second, one thread; fresh results",
+    );
+    against_crates(options, report, &json);
+    against_node(options, report, &json)?;
+    corpus(options, report, &json)
+}
+
+/// Every wine as a JSON object, again and again with seeded prices, stocks and notes, until there
+/// are `len` bytes.
+fn wine_json(csv: &Path, len: usize) -> anyhow::Result<Vec<u8>> {
+    let mut reader = csv::Reader::from_path(csv)?;
+    let names = reader.headers()?.clone();
+    let wines = reader.records().collect::<Result<Vec<_>, _>>()?;
+    let mut rng = Rng::new(42);
+    let mut out = String::with_capacity(len + 4096);
+    out.push('[');
+    for id in 0.. {
+        if out.len() >= len {
+            break;
+        }
+        let wine = &wines[rng.below(wines.len() as u64) as usize];
+        let mut object = serde_json::Map::new();
+        object.insert("id".to_owned(), id.into());
+        for (name, value) in names.iter().zip(wine) {
+            object.insert(name.to_owned(), value.into());
+        }
+        object.insert(
+            "price".to_owned(),
+            (rng.below(50_000) as f64 / 100.0).into(),
+        );
+        object.insert("stock".to_owned(), rng.below(240).into());
+        object.insert(
+            "bin".to_owned(),
+            format!("{:08x}", rng.next_u64() as u32).into(),
+        );
+        write!(out, "{},", serde_json::Value::Object(object))?;
+    }
+    out.truncate(out.len() - 1);
+    out.push(']');
+    Ok(out.into_bytes())
+}
+
+/// Plain megabytes a CPU-second of one run.
+fn rate(plain: usize, run: impl FnOnce() -> Option<Vec<u8>>) -> f64 {
+    let start = cpu_seconds();
+    let done = black_box(run());
+    let seconds = cpu_seconds() - start;
+    done.map_or(f64::NAN, |_| plain as f64 * 1e-6 / seconds)
+}
+
+fn ours(codec: Codec, level: u32, json: &[u8]) -> Option<Vec<u8>> {
+    compress(codec, Some(level), json, &Unstoppable).ok()
+}
+
+fn zlib_rs(json: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    encoder.write_all(json).ok()?;
+    encoder.finish().ok()
+}
+
+fn zlib_rs_back(packed: &[u8]) -> Option<Vec<u8>> {
+    let mut decoder = flate2::write::GzDecoder::new(Vec::new());
+    decoder.write_all(packed).ok()?;
+    decoder.finish().ok()
+}
+
+fn lz4_flex(json: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    encoder.write_all(json).ok()?;
+    encoder.finish().ok()
+}
+
+fn brotli(json: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 22);
+    encoder.write_all(json).ok()?;
+    Some(encoder.into_inner())
+}
+
+type Peer<'a> = (&'a str, &'a dyn Fn(&[u8]) -> Option<Vec<u8>>);
+
+fn against_crates(options: &Options, report: &mut Report, json: &[u8]) {
+    let miniz = |json: &[u8]| Some(miniz_oxide::deflate::compress_to_vec(json, 6));
+    let zstd = |json: &[u8]| zstd::bulk::compress(json, 1).ok();
+    let cases: [(Codec, u32, Peer<'_>); 5] = [
+        (Codec::Gzip, 6, ("zlib-rs", &zlib_rs)),
+        (Codec::Gzip, 6, ("miniz_oxide", &miniz)),
+        (Codec::Lz4, 1, ("lz4_flex", &lz4_flex)),
+        (Codec::Zstd, 1, ("zstd", &zstd)),
+        (Codec::Brotli, 5, ("brotli", &brotli)),
+    ];
+    for (codec, level, (name, peer)) in cases {
+        let figures = interleaved(
+            options.rounds,
+            &mut [
+                &mut || rate(json.len(), || ours(codec, level, json)),
+                &mut || rate(json.len(), || peer(json)),
+            ],
+        );
+        let case = format!("{codec} -{level} of wine JSON");
+        report.case(
+            "compress",
+            &case,
+            "MB per CPU-second",
+            figures[0],
+            name,
+            figures[1],
+        );
+        let sizes = [ours(codec, level, json), peer(json)].map(|v| v.map_or(1, |v| v.len()));
+        let ratios = sizes.map(|s| json.len() as f64 / s as f64);
+        let case = format!("{case}, ratio");
+        report.case(
+            "compress",
+            &case,
+            "plain over packed",
+            ratios[0],
+            name,
+            ratios[1],
+        );
+    }
+    let Some(packed) = zlib_rs(json) else {
+        return;
+    };
+    let limits = OutputLimits::default();
+    let figures = interleaved(
+        options.rounds,
+        &mut [
+            &mut || {
+                rate(json.len(), || {
+                    decompress(Codec::Gzip, &packed, &limits, &Unstoppable).ok()
+                })
+            },
+            &mut || rate(json.len(), || zlib_rs_back(&packed)),
+        ],
+    );
+    let case = "gunzip of wine JSON";
+    report.case(
+        "compress",
+        case,
+        "MB per CPU-second",
+        figures[0],
+        "zlib-rs",
+        figures[1],
+    );
+}
+
+fn against_node(options: &Options, report: &mut Report, json: &[u8]) -> anyhow::Result<()> {
+    let mut twin = match Twin::start("node", "gzip.mjs", |_| ()) {
+        Ok(twin) => twin,
+        Err(error) => {
+            report.note("compress", &format!("without Node: {error:#}"));
+            return Ok(());
+        }
+    };
+    let path = std::env::temp_dir().join(format!("sommos-wine-{}.json", std::process::id()));
+    fs::write(&path, json).with_context(|| path.display().to_string())?;
+    let limits = OutputLimits::default();
+    let packed = ours(Codec::Gzip, 6, json).unwrap_or_default();
+    for work in ["gzip", "gunzip"] {
+        let request = format!("{work} 6 {}", path.display());
+        let figures = interleaved(
+            options.rounds,
+            &mut [
+                &mut || {
+                    rate(json.len(), || match work {
+                        "gzip" => ours(Codec::Gzip, 6, json),
+                        _ => decompress(Codec::Gzip, &packed, &limits, &Unstoppable).ok(),
+                    })
+                },
+                &mut || twin.measure(&request),
+            ],
+        );
+        let case = format!("{work} -6 of wine JSON, against Node");
+        let peer = format!("zlib of {}", twin.version);
+        report.case(
+            "compress",
+            &case,
+            "MB per CPU-second",
+            figures[0],
+            &peer,
+            figures[1],
+        );
+    }
+    fs::remove_file(&path)?;
+    Ok(())
+}
+
+fn corpus(options: &Options, report: &mut Report, json: &[u8]) -> anyhow::Result<()> {
+    let folder = options.data.join("corpus");
+    let mut files = vec![("wine JSON".to_owned(), json.to_vec())];
+    if folder.is_dir() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            files.push((name, fs::read(entry.path())?));
+        }
+    }
+    files.sort();
+    for (name, bytes) in &files {
+        for codec in Codec::ALL {
+            let level = codec.default_level();
+            let packed = compress(codec, Some(level), bytes, &Unstoppable)?;
+            let case = format!("{name}, {codec} -{level}");
+            report.figure("compress", &case, "bytes", packed.len() as f64);
+        }
+    }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod matrix;
 mod queue;
 mod report;
 mod similarity;
+mod twin;
 
 use std::path::PathBuf;
 

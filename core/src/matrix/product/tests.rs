@@ -73,7 +73,8 @@ fn shapes_at_the_edges_of_tiles_and_slices_are_exact() {
     for (m, k, n) in [
         (1, 3000, 5),
         (5, 3000, 1),
-        (513, 7, 1030),
+        (1030, 7, 513),
+        (7, 1100, 1030),
         (260, 1100, 260),
         (3, 2048, 700),
     ] {
@@ -131,7 +132,7 @@ fn a_cancel_ends_the_product_at_the_next_checkpoint() {
 fn no_step_between_checkpoints_is_longer_than_a_tile() {
     for (m, k, n) in [(4096, 4096, 4096), (1 << 24, 1, 1 << 10), (3, 1 << 22, 3)] {
         let (rows, cols) = tile_shape(m, k, n);
-        assert!(rows * cols <= TILE_SIDE * TILE_SIDE);
+        assert!(rows * cols <= TILE_ROWS * TILE_COLS);
         assert!(rows <= m && cols <= n);
     }
     assert_eq!(tile_shape(64, 64, 64), (64, 64));
