@@ -26,7 +26,7 @@ pub(super) fn compress<C: Control + ?Sized>(
         reason: e.to_string(),
     };
     let info = FrameInfo::new()
-        .block_size(BlockSize::Max256KB)
+        .block_size(block_size(input.len()))
         .block_mode(BlockMode::Independent)
         .content_size(Some(input.len() as u64))
         .content_checksum(true);
@@ -36,6 +36,16 @@ pub(super) fn compress<C: Control + ?Sized>(
         encoder.write_all(step).map_err(|e| failed(&e))?;
     }
     encoder.finish().map_err(|e| failed(&e))
+}
+
+/// The largest useful blocks: matches do not reach beyond one.
+fn block_size(input: usize) -> BlockSize {
+    match input {
+        0..=0x1_0000 => BlockSize::Max64KB,
+        0x1_0001..=0x4_0000 => BlockSize::Max256KB,
+        0x4_0001..=0x10_0000 => BlockSize::Max1MB,
+        _ => BlockSize::Max4MB,
+    }
 }
 
 pub(super) fn decompress<C: Control + ?Sized>(
