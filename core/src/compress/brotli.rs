@@ -44,7 +44,7 @@ pub(super) fn compress<C: Control + ?Sized>(
         control.checkpoint((i * STEP) as u64, input.len() as u64)?;
         encoder.write_all(step).map_err(failed)?;
         let done = i * STEP + step.len();
-        if done % meta_block == 0 && done < input.len() {
+        if done.is_multiple_of(meta_block) && done < input.len() {
             control.checkpoint(done as u64, input.len() as u64)?;
             encoder.flush().map_err(failed)?;
         }
