@@ -48,6 +48,11 @@ pub enum EventKind {
     },
     /// It came further.
     Progress(u8),
+    /// Its attempt took too long; [`Self::Retry`] or [`Self::Failed`] follows.
+    TimedOut {
+        /// The limit that passed, milliseconds.
+        limit_ms: u64,
+    },
     /// An attempt failed and another will follow.
     Retry {
         /// How long until then, milliseconds.

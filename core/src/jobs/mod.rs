@@ -83,6 +83,12 @@ pub enum JobError {
         /// The limit that was reached.
         limit: usize,
     },
+    /// The payloads of waiting and running work take too much room.
+    #[error("the queue is full: payloads of {limit} bytes wait or run; try again later")]
+    FullBytes {
+        /// The limit that was reached, bytes.
+        limit: u64,
+    },
     /// No such job: never submitted, or swept after its retention.
     #[error("no job {0}: it was never submitted or its retention has passed")]
     NotFound(JobId),

@@ -167,13 +167,15 @@ impl Scheduler {
     /// [`JobError::NotFound`], [`JobError::NotFailed`] or [`JobError::Full`].
     pub fn retry_dead(&mut self, now: Timestamp, id: JobId) -> Result<(), JobError> {
         let now = self.advance(now);
-        let status = self.get(id)?.state.status;
+        let record = self.get(id)?;
+        let (status, bytes) = (record.state.status, record.spec.payload_bytes);
         if status != Status::Failed {
             return Err(JobError::NotFailed { id, status });
         }
-        self.check_room(id.kind, 1)?;
+        self.check_room(id.kind, 1, bytes)?;
         let slot = *self.by_id.get(&id).ok_or(JobError::NotFound(id))?;
         self.unend(slot);
+        self.live_bytes += bytes;
         let Some(job) = self.slots[slot as usize].as_mut() else {
             return Ok(());
         };
@@ -313,6 +315,7 @@ impl Scheduler {
         let Some(job) = self.slots[slot as usize].as_ref() else {
             return;
         };
+        self.live_bytes -= job.record.spec.payload_bytes;
         if job.record.id.kind == Kind::Chunk {
             self.forget(slot);
             return;

@@ -73,7 +73,8 @@ impl Scheduler {
         let clamped = record.state.run_at > latest;
         record.state.run_at = record.state.run_at.min(latest);
         let ended_at = record.ended_at();
-        let bytes = record.spec.payload_bytes + record.state.result_bytes;
+        let payload_bytes = record.spec.payload_bytes;
+        let bytes = payload_bytes + record.state.result_bytes;
         let key = record.spec.idempotency_key.clone().map(|key| (kind, key));
         let (group, token) = (record.group, record.state.token);
         let timeout_ms = record.spec.timeout_ms;
@@ -83,6 +84,9 @@ impl Scheduler {
         }
         if clamped {
             self.touch(slot);
+        }
+        if !status.ended() {
+            self.live_bytes += payload_bytes;
         }
         let counters = &mut self.counters[kind.index()];
         counters.total += 1;

@@ -16,6 +16,8 @@ pub struct Config {
     pub queued_max: usize,
     /// Chunks that may wait or run, count.
     pub chunks_max: usize,
+    /// Payloads that may wait or run, jobs, tasks and chunks together, bytes.
+    pub queued_bytes_max: u64,
     /// Batches that may be open or running, count.
     pub batches_max: usize,
     /// How long a claim lives without a heartbeat, milliseconds.
@@ -44,6 +46,7 @@ impl Default for Config {
         Self {
             queued_max: 100_000,
             chunks_max: 200_000,
+            queued_bytes_max: 8 << 30,
             batches_max: 10_000,
             lease_ms: 30_000,
             large_cost: 1 << 32,
@@ -121,6 +124,8 @@ pub struct Scheduler {
     pub(super) ended: BTreeSet<(Timestamp, u32)>,
     pub(super) ended_bytes: u64,
     pub(super) running_large: usize,
+    /// Payloads of what waits or runs, bytes.
+    pub(super) live_bytes: u64,
     pub(super) counters: [Counters; 3],
     pub(super) marks: Marks,
     pub(super) next_seq: u64,
@@ -147,6 +152,7 @@ impl Scheduler {
             ended: BTreeSet::new(),
             ended_bytes: 0,
             running_large: 0,
+            live_bytes: 0,
             counters: Default::default(),
             marks: Marks::default(),
             next_seq: 1,

@@ -29,7 +29,7 @@ impl Scheduler {
                 deduplicated: true,
             });
         }
-        self.check_room(spec.kind, 1)?;
+        self.check_room(spec.kind, 1, spec.payload_bytes)?;
         let id = JobId::new(spec.kind, now, entropy);
         let seq = self.add(now, id, 0, spec);
         Ok(Submitted {
@@ -56,7 +56,7 @@ impl Scheduler {
         if self.ready.group(group).is_none() {
             return Err(JobError::NoBatch(batch));
         }
-        self.check_room(Kind::Chunk, 1)?;
+        self.check_room(Kind::Chunk, 1, spec.payload_bytes)?;
         let id = batch.chunk(chunk);
         let seq = self.add(
             now,
@@ -97,6 +97,7 @@ impl Scheduler {
             ..State::default()
         };
         let key = spec.idempotency_key.clone().map(|key| (spec.kind, key));
+        self.live_bytes += spec.payload_bytes;
         let slot = self.place(
             Record {
                 seq,
@@ -155,11 +156,11 @@ impl Scheduler {
         })
     }
 
-    /// Whether `more` jobs of this kind would find room.
+    /// Whether `more` jobs of this kind, with payloads of `bytes` in all, would find room.
     ///
     /// # Errors
-    /// [`JobError::Full`].
-    pub fn check_room(&self, kind: Kind, more: usize) -> Result<(), JobError> {
+    /// [`JobError::Full`] or [`JobError::FullBytes`].
+    pub fn check_room(&self, kind: Kind, more: usize, bytes: u64) -> Result<(), JobError> {
         let live = |kind: Kind| {
             let counters = &self.counters[kind.index()];
             (counters.queued + counters.active) as usize
@@ -168,10 +169,13 @@ impl Scheduler {
             Kind::Chunk => (live(Kind::Chunk), self.config.chunks_max),
             Kind::Job | Kind::Task => (live(Kind::Job) + live(Kind::Task), self.config.queued_max),
         };
-        if live.saturating_add(more) <= limit {
-            Ok(())
-        } else {
-            Err(JobError::Full { limit })
+        if live.saturating_add(more) > limit {
+            return Err(JobError::Full { limit });
         }
+        let limit = self.config.queued_bytes_max;
+        if self.live_bytes.saturating_add(bytes) > limit {
+            return Err(JobError::FullBytes { limit });
+        }
+        Ok(())
     }
 }

@@ -292,6 +292,18 @@ fn a_full_queue_says_its_limit() {
     );
     s.cancel(T0, id).unwrap();
     assert!(s.submit(T0, [2; 16], job(0)).is_ok());
+    let mut s = Scheduler::new(Config {
+        queued_bytes_max: 100,
+        ..Config::default()
+    });
+    let big = JobSpec {
+        payload_bytes: 101,
+        ..job(0)
+    };
+    assert_eq!(
+        s.submit(T0, [1; 16], big),
+        Err(JobError::FullBytes { limit: 100 })
+    );
 }
 
 #[test]

@@ -39,6 +39,7 @@ impl Scheduler {
         };
         self.actions.push(Action::Interrupt { id, token, why });
         if timed_out {
+            self.tell(slot, EventKind::TimedOut { limit_ms: limit });
             self.attempt_failed(now, slot, &format!("timed out after {limit} ms"), true);
         } else {
             self.lost(now, slot);

@@ -47,6 +47,7 @@ impl Event {
                 match kind {
                     EventKind::Queued | EventKind::Requeued => pick("jobQueued", "taskQueued"),
                     EventKind::Started { .. } => pick("jobStarted", "taskStarted"),
+                    EventKind::TimedOut { .. } => pick("jobTimeout", "taskTimeout"),
                     EventKind::Progress(_) => pick("jobProgress", "taskProgress"),
                     EventKind::Retry { .. } => pick("jobRetry", "taskRetry"),
                     EventKind::Completed { .. } => pick("jobCompleted", "taskCompleted"),
@@ -73,6 +74,7 @@ impl Event {
     pub fn fields(&self) -> Value {
         let mut value = match &self.what {
             What::Job(_, EventKind::Started { attempt }) => json!({"attempt": attempt}),
+            What::Job(_, EventKind::TimedOut { limit_ms }) => json!({"timeout": limit_ms}),
             What::Job(_, EventKind::Progress(percent)) => json!({"progress": percent}),
             What::Job(_, EventKind::Retry { delay_ms, error }) => {
                 json!({"delay": delay_ms, "error": error})

@@ -144,9 +144,10 @@ impl Queue {
         if count == 0 || count > CHUNKS_MAX {
             return Err(QueueError::Chunks(count, CHUNKS_MAX));
         }
+        let bytes = batch.chunks.iter().map(|chunk| chunk.0.len() as u64).sum();
         let entropy = entropy()?;
         self.call(move |machine, now| {
-            machine.scheduler.check_room(Kind::Chunk, count)?;
+            machine.scheduler.check_room(Kind::Chunk, count, bytes)?;
             let id = machine.open_batch(now, entropy, batch.options, batch.params)?;
             for (payload, items) in batch.chunks {
                 if let Err(error) = machine.append(now, id, payload, items) {
@@ -175,7 +176,8 @@ impl Queue {
             .await
     }
 
-    /// Adds a chunk of `items` items; gives its index. [`JobError::Full`] asks to wait.
+    /// Adds a chunk of `items` items; gives its index. [`JobError::Full`] or
+    /// [`JobError::FullBytes`] asks to wait until chunks have ended.
     ///
     /// # Errors
     /// [`QueueError`].

@@ -58,6 +58,7 @@ struct Closing(Arc<Shared>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
+        self.0.healthy.store(false, Ordering::Relaxed);
         self.0.inbox.close();
         drop(self.0.inbox.take(None));
         self.0.pool.stop();

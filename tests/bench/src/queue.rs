@@ -15,7 +15,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use sommos_core::jobs::{JobSpec, Kind};
+use sommos_core::{
+    jobs::{Config, JobSpec, Kind, Retention, Scheduler},
+    time::Timestamp,
+};
 use sommos_server::queue::{Executor, Failure, NewJob, Queue, QueueConfig, Work, WorkControl};
 use tokio::runtime::Runtime;
 
@@ -33,6 +36,8 @@ const PLAIN_JOBS: usize = 600;
 /// Jobs of a pickup round, and how many are due a second.
 const PICKUP_JOBS: usize = 5_000;
 const PICKUP_RATE: usize = 1_000;
+/// Jobs that wait at a restart.
+const BACKLOG: usize = 100_000;
 
 /// Runs them.
 pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
@@ -45,7 +50,93 @@ pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     for submitters in [64, 256] {
         throughput(options, report, &folder.0, redis.as_ref(), submitters)?;
     }
-    pickup(options, report, &folder.0, redis.as_ref())
+    pickup(options, report, &folder.0, redis.as_ref())?;
+    backlog(options, report, &folder.0)
+}
+
+/// What a long queue costs: a step of the scheduler with many waiting, and a restart with them.
+fn backlog(options: &Options, report: &mut Report, folder: &Path) -> anyhow::Result<()> {
+    for waiting in [100, 100_000 - 1] {
+        let mut figures = Vec::new();
+        for _ in 0..options.rounds {
+            figures.push(scheduler_steps(waiting)?);
+        }
+        let case = format!("scheduler alone, {waiting} waiting");
+        report.figure("queue", &case, "jobs/s", median(figures));
+    }
+    let executor = Noop::new(0);
+    let (runtime, queue, path) = open(folder, Arc::clone(&executor))?;
+    runtime.block_on(async {
+        let mut submits = Vec::new();
+        for n in 0..BACKLOG {
+            let mut job = job(n);
+            job.spec.delay_ms = 3_600_000;
+            let queue = queue.clone();
+            submits.push(tokio::spawn(async move { queue.submit(job).await }));
+            if submits.len() == 4096 {
+                for submit in submits.drain(..) {
+                    submit.await??;
+                }
+            }
+        }
+        for submit in submits {
+            submit.await??;
+        }
+        anyhow::Ok(())
+    })?;
+    drop(queue);
+    let start = Instant::now();
+    let queue = Queue::open(QueueConfig::new(path), executor)?;
+    let waiting = runtime.block_on(queue.metrics())?.jobs.queued;
+    let case = format!("restart with {waiting} waiting");
+    report.figure("queue", &case, "ms", start.elapsed().as_secs_f64() * 1e3);
+    Ok(())
+}
+
+/// Submit, claim and complete, 64 at a time, behind `waiting` delayed and ready jobs.
+fn scheduler_steps(waiting: usize) -> anyhow::Result<f64> {
+    const STEPS: usize = 100_000;
+    const AT_ONCE: usize = 64;
+    let config = Config {
+        queued_max: waiting + AT_ONCE,
+        ..Config::default()
+    };
+    let mut scheduler = Scheduler::new(config);
+    let mut now = Timestamp(1_700_000_000_000);
+    let mut entropy = 0u128;
+    let mut submit = |scheduler: &mut Scheduler, now, priority, delay_ms| {
+        entropy += 1;
+        let bytes = entropy
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+            .to_be_bytes();
+        let spec = JobSpec {
+            priority,
+            delay_ms,
+            ..JobSpec::new(Kind::Job, "noop")
+        };
+        scheduler.submit(now, bytes, spec)
+    };
+    for n in 0..waiting {
+        submit(&mut scheduler, now, -1, (n as u64 % 2) * 3_600_000)?;
+    }
+    let retention = Retention {
+        count: 1000,
+        ..Retention::default()
+    };
+    let start = Instant::now();
+    for _ in 0..STEPS / AT_ONCE {
+        now = now.plus_ms(1);
+        for _ in 0..AT_ONCE {
+            submit(&mut scheduler, now, 0, 0)?;
+        }
+        for claim in scheduler.claim(now, 0, AT_ONCE) {
+            scheduler.complete(now, claim.id, claim.token, 0)?;
+        }
+        scheduler.sweep(now, &retention, 2 * AT_ONCE);
+        scheduler.drain_changes(|change| drop(std::hint::black_box(change)));
+        scheduler.drain_events();
+    }
+    Ok(STEPS as f64 / start.elapsed().as_secs_f64())
 }
 
 fn throughput(

@@ -120,6 +120,9 @@ impl World {
         }
         assert_eq!(self.store.records.len(), self.scheduler.records().count());
         assert!(large <= 2, "large work on every worker");
+        let live = self.scheduler.records().filter(|r| !r.state.status.ended());
+        let bytes: u64 = live.map(|r| r.spec.payload_bytes).sum();
+        assert_eq!(self.scheduler.live_bytes, bytes, "bytes of live payloads");
         self.check_timers();
         self.check_books(&running);
         self.check_acknowledged();

@@ -83,6 +83,7 @@ fn config() -> Config {
     Config {
         queued_max: 40,
         chunks_max: 40,
+        queued_bytes_max: 3_000,
         lease_ms: 3_000,
         large_cost: 100,
         large_max: 2,
@@ -196,11 +197,15 @@ impl World {
             },
             idempotency_key: (key == 0).then(|| self.rng.below(9).to_string().into()),
             cost: self.rng.below(130),
+            payload_bytes: self.rng.below(100),
             ..JobSpec::new(kind, "simulated")
         };
         let entropy = self.entropy();
         match self.scheduler.submit(self.now, entropy, spec) {
             Ok(submitted) => self.replies.submitted.push(submitted.id),
+            Err(JobError::FullBytes { limit }) => {
+                assert!(self.scheduler.live_bytes + 100 > limit);
+            }
             Err(error) => assert_eq!(error, JobError::Full { limit: 40 }),
         }
     }
@@ -297,10 +302,10 @@ impl World {
         let failed = |r: &&Record| r.state.status == Status::Failed;
         let failed = self.scheduler.records().find(failed).map(|r| r.id);
         if let Some(id) = failed {
-            let full = JobError::Full { limit: 40 };
             match self.scheduler.retry_dead(self.now, id) {
                 Ok(()) => self.replies.submitted.push(id),
-                Err(error) => assert_eq!(error, full),
+                Err(JobError::Full { .. } | JobError::FullBytes { .. }) => {}
+                Err(error) => unreachable!("{error}"),
             }
         }
     }

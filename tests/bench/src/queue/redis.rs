@@ -53,8 +53,8 @@ impl Redis {
             .output()
             .context("no node: install Node.js 20 or newer")?;
         if !output.status.success() {
-            let remedy = "run `npm install --no-save bullmq ioredis` in tests/bench/twins, or name its \
-                          node_modules in NODE_PATH";
+            let remedy = "run `npm install --no-save bullmq ioredis` in tests/bench/twins, or \
+                          name its node_modules in NODE_PATH";
             let reason = String::from_utf8_lossy(&output.stderr);
             bail!(
                 "{}; {remedy}",
