@@ -1,5 +1,8 @@
 //! What the queue acknowledged is still there after its process was killed.
 
+// A test may unwrap: a panic there is the report.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::{
     io::{BufRead as _, BufReader},
     path::PathBuf,
@@ -45,9 +48,7 @@ fn child(path: PathBuf) {
                 }
             })
         });
-        for submitter in submitters.collect::<Vec<_>>() {
-            submitter.await.unwrap();
-        }
+        futures_util::future::join_all(submitters).await;
     });
 }
 
