@@ -1,11 +1,19 @@
 use super::*;
 use crate::{
-    jobs::{Config, JobError, Retention, Scheduler},
+    jobs::{Config, Fault, JobError, Retention, Scheduler},
     limits::Limits,
     time::Timestamp,
 };
 
 const T0: Timestamp = Timestamp(1_000_000);
+
+fn fault(message: &str) -> Fault<'_> {
+    Fault {
+        message,
+        code: "BAD",
+        retryable: false,
+    }
+}
 
 struct Fixture {
     scheduler: Scheduler,
@@ -54,7 +62,7 @@ impl Fixture {
                 .unwrap(),
             Some(e) => self
                 .scheduler
-                .fail(T0, claim.id, claim.token, e, false)
+                .fail(T0, claim.id, claim.token, fault(e))
                 .unwrap(),
         }
         self.enter();

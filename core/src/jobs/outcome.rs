@@ -1,7 +1,7 @@
 //! What becomes of a claim: heartbeats, progress, completion, failure, release, cancellation.
 
 use super::{
-    Action, EventKind, Interruption, JobError, JobId, Kind, Scheduler, Status, ready::LARGE,
+    Action, EventKind, Fault, Interruption, JobError, JobId, Kind, Scheduler, Status, ready::LARGE,
 };
 use crate::time::Timestamp;
 
@@ -76,6 +76,7 @@ impl Scheduler {
         state.progress = 100;
         state.completed_at = Some(now);
         state.error = None;
+        state.code = None;
         state.result_bytes = result_bytes;
         let counters = &mut self.counters[id.kind.index()];
         counters.completed += 1;
@@ -91,7 +92,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// The attempt failed. If `retryable` and attempts are left, another follows after the
+    /// The attempt failed. If the fault is retryable and attempts are left, another follows after the
     /// backoff.
     ///
     /// # Errors
@@ -101,12 +102,11 @@ impl Scheduler {
         now: Timestamp,
         id: JobId,
         token: u64,
-        error: &str,
-        retryable: bool,
+        fault: Fault<'_>,
     ) -> Result<(), JobError> {
         let now = self.advance(now);
         let slot = self.claimed(id, token)?;
-        self.attempt_failed(now, slot, error, retryable);
+        self.attempt_failed(now, slot, fault);
         Ok(())
     }
 
@@ -210,14 +210,14 @@ impl Scheduler {
     }
 
     /// Ends the attempt in a failure: again later, or for good.
-    pub(super) fn attempt_failed(
-        &mut self,
-        now: Timestamp,
-        slot: u32,
-        error: &str,
-        retryable: bool,
-    ) {
-        let error: Box<str> = truncated(error, self.config.error_bytes).into();
+    pub(super) fn attempt_failed(&mut self, now: Timestamp, slot: u32, fault: Fault<'_>) {
+        let Fault {
+            message,
+            code,
+            retryable,
+        } = fault;
+        let error: Box<str> = truncated(message, self.config.error_bytes).into();
+        let code: Box<str> = truncated(code, self.config.name_bytes).into();
         let seed = self.config.seed;
         let Some(job) = self.slots[slot as usize].as_mut() else {
             return;
@@ -225,6 +225,7 @@ impl Scheduler {
         let (seq, kind) = (job.record.seq, job.record.id.kind);
         let left = job.record.state.attempts < job.record.max_attempts();
         job.record.state.error = Some(error.clone());
+        job.record.state.code = Some(code);
         if retryable && left {
             let attempt = job.record.state.attempts;
             let seed = seed ^ seq.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -264,7 +265,12 @@ impl Scheduler {
         } else {
             let attempts = job.record.state.attempts;
             let error = format!("its worker was lost in attempt {attempts} of {attempts}");
-            self.attempt_failed(now, slot, &error, true);
+            let fault = Fault {
+                message: &error,
+                code: "WORKER_LOST",
+                retryable: true,
+            };
+            self.attempt_failed(now, slot, fault);
         }
     }
 

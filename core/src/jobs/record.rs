@@ -155,8 +155,21 @@ pub struct State {
     pub progress: u8,
     /// Why the last attempt failed.
     pub error: Option<Box<str>>,
+    /// The same as a code for programs.
+    pub code: Option<Box<str>>,
     /// Size of the result in the shell's store, bytes.
     pub result_bytes: u64,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault<'a> {
+    /// For people: what was wrong.
+    pub message: &'a str,
+    /// For programs: `TIMED_OUT` and `WORKER_LOST` are the scheduler's own.
+    pub code: &'a str,
+    /// Whether another attempt may help.
+    pub retryable: bool,
 }
 
 /// One job as the store keeps it and callers see it.

@@ -2,6 +2,11 @@ use super::{simulation::simulate, *};
 use crate::time::Timestamp;
 
 const T0: Timestamp = Timestamp(1_000_000);
+const NO: Fault<'_> = Fault {
+    message: "no",
+    code: "NO",
+    retryable: true,
+};
 
 fn machine() -> Scheduler {
     Scheduler::new(Config::default())
@@ -89,7 +94,7 @@ fn retries_double_their_delay_and_end_as_a_dead_letter() {
     for delay in [1000, 1500] {
         let claim = s.claim(now, 0, 1)[0];
         s.drain_events();
-        s.fail(now, id, claim.token, "no", true).unwrap();
+        s.fail(now, id, claim.token, NO).unwrap();
         let retry = EventKind::Retry {
             delay_ms: delay,
             error: "no".into(),
@@ -103,7 +108,7 @@ fn retries_double_their_delay_and_end_as_a_dead_letter() {
     }
     let claim = s.claim(now, 0, 1)[0];
     assert_eq!(claim.attempt, 3);
-    s.fail(now, id, claim.token, "no", true).unwrap();
+    s.fail(now, id, claim.token, NO).unwrap();
     let record = s.get(id).unwrap();
     assert!(record.state.dead && record.state.status == Status::Failed);
     s.retry_dead(now, id).unwrap();

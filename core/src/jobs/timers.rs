@@ -1,6 +1,6 @@
 //! Time: delays, leases and deadlines, and a clock that may jump.
 
-use super::{Action, EventKind, Interruption, Scheduler, Status};
+use super::{Action, EventKind, Fault, Interruption, Scheduler, Status};
 use crate::time::Timestamp;
 
 /// A clock that goes back by no more than this is only slewing: time stands still for a moment.
@@ -40,7 +40,13 @@ impl Scheduler {
         self.actions.push(Action::Interrupt { id, token, why });
         if timed_out {
             self.tell(slot, EventKind::TimedOut { limit_ms: limit });
-            self.attempt_failed(now, slot, &format!("timed out after {limit} ms"), true);
+            let message = format!("timed out after {limit} ms");
+            let fault = Fault {
+                message: &message,
+                code: "TIMED_OUT",
+                retryable: true,
+            };
+            self.attempt_failed(now, slot, fault);
         } else {
             self.lost(now, slot);
         }

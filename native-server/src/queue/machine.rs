@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sommos_core::{
     batch::{BatchChange, BatchOptions, Ledger},
     jobs::{
-        BatchId, Change, Claim, Event, EventKind, JobError, JobId, Kind, Marks, Scheduler,
+        BatchId, Change, Claim, Event, EventKind, Fault, JobError, JobId, Kind, Marks, Scheduler,
         Submitted,
     },
     time::Timestamp,
@@ -156,13 +156,15 @@ impl Machine {
         let accepted = match result {
             Ok(data) if data.len() > limit => {
                 let error = format!("the result has {} bytes; at most {limit}", data.len());
-                self.scheduler.fail(now, *id, *token, &error, false)
+                let fault = Fault {
+                    message: &error,
+                    code: "RESULT_TOO_LARGE",
+                    retryable: false,
+                };
+                self.scheduler.fail(now, *id, *token, fault)
             }
             Ok(data) => self.scheduler.complete(now, *id, *token, data.len() as u64),
-            Err(failure) => {
-                self.scheduler
-                    .fail(now, *id, *token, &failure.message, failure.retryable)
-            }
+            Err(failure) => self.scheduler.fail(now, *id, *token, failure.fault()),
         };
         let (Ok(()), Ok(data)) = (accepted, result) else {
             return;

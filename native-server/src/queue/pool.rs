@@ -217,9 +217,11 @@ fn perform(shared: &Shared, assignment: Assignment) -> Duration {
     control.start();
     let began = Instant::now();
     let result = match control.check() {
-        Err(stopped) => Err(Failure::transient(stopped.to_string())),
+        Err(stopped) => Err(stopped.into()),
         Ok(()) => catch_unwind(AssertUnwindSafe(|| shared.executor.run(&work, &control)))
-            .unwrap_or_else(|panic| Err(Failure::transient(panic_text(panic.as_ref())))),
+            .unwrap_or_else(|panic| {
+                Err(Failure::transient("PANICKED", panic_text(panic.as_ref())))
+            }),
     };
     let run = began.elapsed();
     shared.inbox.outcome(Outcome {

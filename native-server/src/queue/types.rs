@@ -1,11 +1,15 @@
 //! What goes in and comes out.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{borrow::Cow, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sommos_core::{
     batch::{BatchMetrics, BatchOptions},
-    jobs::{Config as SchedulerConfig, JobError, JobId, JobSpec, Kind, Metrics, Record, Retention},
+    control::Stopped,
+    jobs::{
+        Config as SchedulerConfig, Fault, JobError, JobId, JobSpec, Kind, Metrics, Record,
+        Retention,
+    },
     time::Timestamp,
 };
 use thiserror::Error;
@@ -206,27 +210,46 @@ pub struct Work {
 /// Why an executor has no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What was wrong.
+    /// For people: what was wrong.
     pub message: String,
+    /// For programs, such as `INVALID_DATA`; `PANICKED` is the pool's own.
+    pub code: Cow<'static, str>,
     /// Whether another attempt may help.
     pub retryable: bool,
 }
 
 impl Failure {
     /// A failure that another attempt would meet again.
-    pub fn permanent(message: impl Into<String>) -> Self {
+    pub fn permanent(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
+            code: code.into(),
             retryable: false,
         }
     }
 
     /// A failure that may be gone next time.
-    pub fn transient(message: impl Into<String>) -> Self {
+    pub fn transient(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
+            code: code.into(),
             retryable: true,
         }
+    }
+
+    pub(super) fn fault(&self) -> Fault<'_> {
+        Fault {
+            message: &self.message,
+            code: &self.code,
+            retryable: self.retryable,
+        }
+    }
+}
+
+/// What a stopped kernel returns; the queue throws it away, for it knows why it interrupted.
+impl From<Stopped> for Failure {
+    fn from(stopped: Stopped) -> Self {
+        Self::transient("STOPPED", stopped.to_string())
     }
 }
 

@@ -8,8 +8,8 @@ mod faults;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Backoff, BatchId, Claim, Config, JobError, JobId, JobSpec, Kind, Marks, Record, Retention,
-    Scheduler, Status,
+    Backoff, BatchId, Claim, Config, Fault, JobError, JobId, JobSpec, Kind, Marks, Record,
+    Retention, Scheduler, Status,
 };
 
 use crate::{
@@ -36,6 +36,17 @@ pub struct Tally {
     /// Jumps of the clock.
     pub jumps: u64,
 }
+
+const BROKE: Fault<'_> = Fault {
+    message: "broke",
+    code: "BROKE",
+    retryable: true,
+};
+const BAD: Fault<'_> = Fault {
+    message: "bad input",
+    code: "BAD",
+    retryable: false,
+};
 
 /// What survives a crash.
 #[derive(Default)]
@@ -258,8 +269,8 @@ impl World {
         let what = self.rng.below(10);
         let outcome = match what {
             0..4 => self.scheduler.complete(now, id, token, 10),
-            4 | 5 => self.scheduler.fail(now, id, token, "broke", true),
-            6 => self.scheduler.fail(now, id, token, "bad input", false),
+            4 | 5 => self.scheduler.fail(now, id, token, BROKE),
+            6 => self.scheduler.fail(now, id, token, BAD),
             7 => self.scheduler.release(now, id, token),
             8 => self.scheduler.heartbeat(now, id, token).map(drop),
             _ => self.scheduler.progress(now, id, token, what as u8 * 7),

@@ -80,6 +80,7 @@ async fn a_panic_is_a_failed_attempt() {
     let id = queue.submit(new).await.unwrap().id;
     let record = until(&queue, id, Status::Failed).await;
     assert_eq!(record.state.error.as_deref(), Some("panicked: a bug"));
+    assert_eq!(record.state.code.as_deref(), Some("PANICKED"));
 }
 
 #[tokio::test]

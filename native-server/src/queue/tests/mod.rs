@@ -47,9 +47,11 @@ impl Executor for Handlers {
         let outcome = match &*work.job_type {
             "echo" => Ok(work.payload.clone()),
             "params" => Ok([&work.params[..], &work.payload[..]].concat().into()),
-            "bad" if &work.payload[..] == b"1" => Err(Failure::permanent("row 3 has no id")),
+            "bad" if &work.payload[..] == b"1" => {
+                Err(Failure::permanent("INVALID_DATA", "row 3 has no id"))
+            }
             "bad" => Ok(work.payload.clone()),
-            "break" => Err(Failure::transient("no network")),
+            "break" => Err(Failure::transient("OFFLINE", "no network")),
             "panic" => panic!("a bug"),
             "gate" => {
                 let mut open = self.open.lock().unwrap();
@@ -60,7 +62,7 @@ impl Executor for Handlers {
             }
             _ => loop {
                 if let Err(stopped) = control.check() {
-                    break Err(Failure::permanent(stopped.to_string()));
+                    break Err(stopped.into());
                 }
                 std::thread::yield_now();
             },
