@@ -99,7 +99,7 @@ impl HistorySection {
 }
 
 impl Monitor {
-    /// [`Monitor::export`] as JSON text. The whole history makes about 3 MB; give a step for less.
+    /// [`Monitor::export`] as JSON text. The whole history makes about 2 MB; give a step for less.
     ///
     /// # Errors
     /// As [`Monitor::range`].

@@ -60,6 +60,8 @@ struct Level {
     rows: VecDeque<Row>,
     open: Folding,
     open_slot: u64,
+    /// When the last row that grew too old was.
+    lost: Option<u64>,
 }
 
 impl Level {
@@ -71,6 +73,7 @@ impl Level {
             rows: VecDeque::with_capacity(Self::capacity(slot_ms, keep_ms)),
             open: Folding::EMPTY,
             open_slot: u64::MAX,
+            lost: None,
         }
     }
 
@@ -107,11 +110,14 @@ impl Level {
             self.open_slot = slot;
         }
         self.open.add(&row.cells);
+        // A clock set back by more than is kept: nothing of this minute is lost.
+        let minute = row.at / MINUTE_MS * MINUTE_MS;
+        self.lost = self.lost.map(|lost| lost.min(minute.saturating_sub(1)));
         let oldest = row.at.saturating_sub(self.keep_ms);
         while self.rows.front().is_some_and(|first| first.at < oldest)
             || self.rows.len() >= Self::capacity(self.slot_ms, self.keep_ms)
         {
-            self.rows.pop_front();
+            self.lost = self.rows.pop_front().map(|first| first.at).or(self.lost);
         }
         self.rows.push_back(Row {
             at,
@@ -153,17 +159,13 @@ impl History {
     /// on that is whole among these. With a step, one row an interval of it, aligned to its
     /// multiples.
     pub(super) fn range(&self, from: u64, to: u64, step_ms: Option<u64>) -> Vec<Row> {
-        let first = self.fine.rows.front().map_or(0, |row| row.at);
-        let minutes_before = self
-            .coarse
-            .rows
-            .front()
-            .is_some_and(|row| row.at / MINUTE_MS < first / MINUTE_MS);
-        let cut = if minutes_before {
-            first.next_multiple_of(MINUTE_MS)
-        } else {
-            0
+        // Up to the minute of the last row lost, minutes; from the next one on, five seconds.
+        let next = |lost: u64| {
+            (lost / MINUTE_MS)
+                .saturating_add(1)
+                .saturating_mul(MINUTE_MS)
         };
+        let cut = self.fine.lost.map_or(0, next);
         let minutes = self.coarse.rows.iter().filter(|row| row.at < cut);
         let seconds = self.fine.rows.iter().filter(|row| row.at >= cut);
         let rows = minutes

@@ -40,7 +40,9 @@ mod prometheus;
 mod record;
 mod rule;
 mod sample;
+mod state;
 mod traffic;
+mod view;
 mod vitals;
 mod window;
 

@@ -4,9 +4,8 @@
 use core::fmt::Write as _;
 
 use super::{
-    AlertName, Monitor, Sample,
-    monitor::State,
-    percent,
+    AlertName, Monitor, Sample, percent,
+    state::State,
     traffic::{BOUNDARIES_S, ClassCounts, Traffic},
 };
 use crate::time::Timestamp;

@@ -4,7 +4,11 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde::Serialize;
 
-use super::{Histogram, histogram::AtomicHistogram, percent, rounded};
+use super::{
+    Histogram,
+    histogram::{AtomicHistogram, VALUE_MAX},
+    percent, rounded,
+};
 
 /// Upper ends of the exported buckets, microseconds: the boundaries that OpenTelemetry advises for
 /// `http.server.request.duration` (semantic conventions for HTTP metrics).
@@ -169,6 +173,8 @@ impl Traffic {
             n @ 1..=4 => usize::from(n) - 1,
             _ => SERVER_ERROR,
         };
+        // An hour at most, as in the histogram: no sum can overflow.
+        let duration_us = duration_us.min(VALUE_MAX);
         cell.durations.record(duration_us);
         let bucket = BOUNDARIES_US.partition_point(|&end| end < duration_us);
         let class = &cell.classes[class];
@@ -196,7 +202,9 @@ impl Traffic {
             if counts.iter().any(|class| class.count() > 0) {
                 cell.durations.add_to(&mut totals.durations);
             }
-            totals.bytes_out += cell.bytes_out.load(Relaxed);
+            totals.bytes_out = totals
+                .bytes_out
+                .saturating_add(cell.bytes_out.load(Relaxed));
         }
         totals
     }

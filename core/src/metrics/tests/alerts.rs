@@ -77,7 +77,7 @@ fn pending_then_one_alert_then_recovery() {
     );
     // Open for an hour: never raised anew.
     assert_eq!(series(&monitor, 30, &[95.0; 720]), []);
-    assert_eq!(monitor.alerts(), [alert.clone()]);
+    assert_eq!(monitor.alerts(), vec![alert.clone()]);
     assert_eq!(monitor.summary(at(3630)).alerts, 1);
     assert_eq!(
         series(&monitor, 3630, &[72.0, 70.0]),
@@ -94,7 +94,7 @@ fn pending_then_one_alert_then_recovery() {
         (monitor.alerts(), state(&monitor)),
         (vec![], AlertState::Inactive)
     );
-    assert_eq!(monitor.alert_history(), [ended.clone()]);
+    assert_eq!(monitor.alert_history(), vec![ended.clone()]);
 }
 
 #[test]
