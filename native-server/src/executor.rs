@@ -73,24 +73,31 @@ impl TaskExecutor {
 
     fn chunk(&self, work: &Work, control: &WorkControl) -> Result<Vec<u8>, Failure> {
         let processor: Processor = serde_json::from_slice(&work.params)
-            .map_err(|error| Failure::permanent(format!("stored processor: {error}")))?;
+            .map_err(|error| stored(format!("stored processor: {error}")))?;
         self.run_chunk(&processor, &work.payload, control)
     }
 }
 
+fn stored(what: String) -> Failure {
+    Failure::permanent(ErrorCode::Internal.as_str(), what)
+}
+
 fn sandbox_failed(error: SandboxError) -> Failure {
-    if error.is_retryable() {
-        Failure::transient(error.to_string())
-    } else {
-        Failure::permanent(error.to_string())
+    match error {
+        SandboxError::Stopped(stopped) => stopped.into(),
+        error if error.is_retryable() => {
+            Failure::transient(ErrorCode::Unavailable.as_str(), error.to_string())
+        }
+        error => Failure::permanent(ErrorCode::ProcessorFailed.as_str(), error.to_string()),
     }
 }
 
 /// Wrong input fails again; only our own troubles are worth another attempt.
 fn failed(error: ApiError) -> Failure {
+    let code = error.code.as_str();
     match error.code {
-        ErrorCode::Internal | ErrorCode::Unavailable => Failure::transient(error.message),
-        _ => Failure::permanent(error.message),
+        ErrorCode::Internal | ErrorCode::Unavailable => Failure::transient(code, error.message),
+        _ => Failure::permanent(code, error.message),
     }
 }
 

@@ -8,7 +8,10 @@ use super::{Request, Response, Service, ServiceConfig};
 use crate::{
     batch::{BatchChange, BatchOptions as LedgerOptions, Ledger},
     control::Control,
-    jobs::{Change, Config, JobError, JobId, JobSpec, Kind, Metrics, Retention, Scheduler, Status},
+    jobs::{
+        Change, Config, Fault, JobError, JobId, JobSpec, Kind, Metrics, Retention, Scheduler,
+        Status,
+    },
     limits::Limits,
     par::Par,
     time::Timestamp,
@@ -136,7 +139,12 @@ impl Works {
                         .insert(key, Err(error.message.to_string()));
                 }
                 let again = matches!(error.code, ErrorCode::Internal | ErrorCode::Unavailable);
-                self.scheduler.fail(now, id, token, &error.message, again)
+                let fault = Fault {
+                    message: &error.message,
+                    code: error.code.as_str(),
+                    retryable: again,
+                };
+                self.scheduler.fail(now, id, token, fault)
             }
         };
         self.settle();
@@ -330,9 +338,14 @@ impl Service {
             return Err(ApiError::new(ErrorCode::NotImplemented, message).at("processor"));
         }
         let entropy = self.entropy();
+        let bytes = decoded
+            .chunks
+            .iter()
+            .map(|(json, _)| json.len() as u64)
+            .sum();
         let work = &mut self.work;
         work.scheduler
-            .check_room(Kind::Chunk, decoded.chunks.len())
+            .check_room(Kind::Chunk, decoded.chunks.len(), bytes)
             .map_err(refused)?;
         let options: LedgerOptions = decoded.options.queue_options();
         let (id, key) = work
