@@ -41,8 +41,12 @@ const MEASURES: [Measure; 6] = [
 
 #[derive(Deserialize)]
 struct Fields<'a> {
-    #[serde(borrow, flatten)]
-    ratings: RatingsInput<'a>,
+    // Not flattened: serde would buffer the ratings, which can be most of the body.
+    #[serde(borrow)]
+    entities: Option<&'a RawValue>,
+    users: Option<Vec<Key>>,
+    items: Option<Vec<Key>>,
+    ratings: Option<Vec<f32>>,
     #[serde(borrow)]
     algorithm: Option<Cow<'a, str>>,
     options: Option<Options>,
@@ -93,7 +97,13 @@ impl Similarity {
         };
         let measure = MEASURES[index];
         let given = fields.options.unwrap_or_default();
-        let mut ratings = fields.ratings.read(limits)?;
+        let input = RatingsInput {
+            entities: fields.entities,
+            users: fields.users,
+            items: fields.items,
+            ratings: fields.ratings,
+        };
+        let mut ratings = input.read(limits)?;
         if given.by == Some(By::Item) {
             ratings = ratings.transpose();
         }
@@ -333,5 +343,52 @@ fn refused(error: SimilarityError) -> ApiError {
             ApiError::new(ErrorCode::LimitExceeded, error.to_string()).at("data.options")
         }
         other => ApiError::invalid("data", other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        control::Unstoppable,
+        wire::tasks::{Task, TaskType, result_json},
+    };
+
+    fn run(data: &str) -> Result<serde_json::Value, ApiError> {
+        let limits = Limits::default();
+        let data: &RawValue = serde_json::from_str(data).unwrap();
+        let task = Task::parse(TaskType::SimilarityCalculation, data, &limits)?;
+        let stored = task.run(Par::Seq, &Unstoppable, &limits)?;
+        Ok(serde_json::from_slice(&result_json(&stored, &limits)?).unwrap())
+    }
+
+    #[test]
+    fn entities_and_triplets_give_the_same() {
+        let entities = run(r#"{"algorithm":"cosine","entities":[
+                {"id":"a","ratings":[{"item_id":1,"rating":5},{"itemId":2,"rating":3}]},
+                {"ratings":[{"item_id":1,"rating":4},{"item_id":2,"rating":2}],"id":"b"}]}"#);
+        let triplets = run(
+            r#"{"algorithm":"cosine","users":["a","a","b","b"],"items":[1,2,1,2],
+                "ratings":[5,3,4,2]}"#,
+        );
+        let pairs = entities.unwrap();
+        assert_eq!(pairs, triplets.unwrap());
+        assert_eq!(pairs[0]["entity1"], "a");
+        assert_eq!(pairs[0]["commonItems"], 2);
+    }
+
+    #[test]
+    fn a_wrong_rating_is_named() {
+        let error = run(r#"{"entities":[{"id":1,"ratings":[{"item_id":1,"rating":"x"}]}]}"#);
+        let error = error.unwrap_err();
+        assert_eq!(
+            error.field.as_deref(),
+            Some("data.entities[0].ratings[0]"),
+            "{error}"
+        );
+        let error = run(r#"{"entities":[{"id":1}]}"#).unwrap_err();
+        assert_eq!(error.field.as_deref(), Some("data.entities[0]"), "{error}");
+        let error = run(r#"{"users":[1],"items":[1]}"#).unwrap_err();
+        assert_eq!(error.field.as_deref(), Some("data.entities"), "{error}");
     }
 }
