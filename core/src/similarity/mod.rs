@@ -17,6 +17,7 @@
 mod dense;
 mod float;
 mod inverted;
+mod kernel;
 mod measure;
 mod meter;
 mod order;

@@ -5,45 +5,21 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{
     Measure, Neighbor, Options, Pair, Ratings, SimilarityError,
-    dense::{self, Dense},
     float::{Floats, for_each_common},
-    inverted::{Ids, Inverted, Kind, Scratch, Walk},
-    measure::{FIELDS, LANES, Lanes, N},
+    inverted::{Ids, Inverted, Kind},
+    kernel::{Kernel, Scratches, packed_kernel},
+    measure::{LANES, Lanes, N},
     meter::{Meter, Ticker},
     order::{self, Parted},
-    packed::{CodedLists, Packed, PackedWalk, narrow_common, quantize},
+    packed::{PackedWalk, quantize},
     select::{All, Best, Keep, compare_neighbors, offer_neighbors, offer_pairs},
 };
-use crate::{
-    control::{Control, Stopped},
-    par::Par,
-};
+use crate::{control::Control, par::Par};
 
 /// Chunks that a computation is cut into, at most; enough for many threads to end together.
 const CHUNKS_MAX: u64 = 128;
 /// Least work of a chunk, in additions.
 const CHUNK_WORK_MIN: u64 = 1 << 15;
-
-/// How the sums are kept.
-enum Kernel<'a> {
-    Packed {
-        lists: CodedLists,
-        narrow: Box<Packed<1>>,
-        /// Longest row whose sums fit in one word.
-        narrow_len: usize,
-        wide: Option<Box<Packed<2>>>,
-        dense: Option<Dense>,
-    },
-    Float(Floats<'a>),
-}
-
-/// Working memory of one thread, made when first needed.
-#[derive(Default)]
-struct Scratches {
-    narrow: Option<Scratch<[u64; 1]>>,
-    wide: Option<Scratch<[u64; 2]>>,
-    float: Option<Scratch<[f64; FIELDS]>>,
-}
 
 /// One measure over ratings, ready for questions.
 ///
@@ -51,13 +27,13 @@ struct Scratches {
 /// pairs (for item i rated by rᵢ entities: Σ rᵢ(rᵢ-1)/2), all pairs cost c additions and n²/2
 /// evaluations at most, and less where few pairs have anything in common.
 pub struct Similarity<'a> {
-    ratings: &'a Ratings,
-    options: Options,
-    inverted: Inverted,
-    kernel: Kernel<'a>,
+    pub(super) ratings: &'a Ratings,
+    pub(super) options: Options,
+    pub(super) inverted: Inverted,
+    pub(super) kernel: Kernel<'a>,
     /// Squared norms or counts by entity, where the measure needs them.
-    sides: Vec<f64>,
-    step: f64,
+    pub(super) sides: Vec<f64>,
+    pub(super) step: f64,
 }
 
 impl<'a> Similarity<'a> {
@@ -391,69 +367,6 @@ impl<'a> Similarity<'a> {
         }
     }
 
-    fn walk(&self) -> Walk<'_> {
-        let dense = match &self.kernel {
-            Kernel::Packed { lists, dense, .. } => {
-                dense.as_ref().map(|dense| (dense, lists.own.as_slice()))
-            }
-            Kernel::Float(_) => None,
-        };
-        Walk {
-            ratings: self.ratings,
-            inverted: &self.inverted,
-            measure: self.options.measure,
-            sides: &self.sides,
-            step: self.step,
-            dense,
-        }
-    }
-
-    fn row_into<C: Control>(
-        &self,
-        scratches: &mut Scratches,
-        a: u32,
-        whole: bool,
-        ticker: &mut Ticker<'_, C>,
-        sink: &mut impl FnMut(&Lanes, Ids<'_>, usize),
-    ) -> Result<(), Stopped> {
-        let walk = self.walk();
-        match &self.kernel {
-            Kernel::Packed {
-                lists,
-                narrow,
-                narrow_len,
-                wide,
-                ..
-            } => match wide {
-                Some(packed) if self.ratings.range(a).len() > *narrow_len => {
-                    let scratch = scratches.wide.get_or_insert_with(|| Scratch::new([0; 2]));
-                    walk.row(
-                        &PackedWalk { packed, lists },
-                        scratch,
-                        a,
-                        whole,
-                        ticker,
-                        sink,
-                    )
-                }
-                _ => {
-                    let scratch = scratches.narrow.get_or_insert_with(|| Scratch::new([0; 1]));
-                    let kind = PackedWalk {
-                        packed: narrow,
-                        lists,
-                    };
-                    walk.row(&kind, scratch, a, whole, ticker, sink)
-                }
-            },
-            Kernel::Float(floats) => {
-                let scratch = scratches
-                    .float
-                    .get_or_insert_with(|| Scratch::new([0.0; FIELDS]));
-                walk.row(floats, scratch, a, whole, ticker, sink)
-            }
-        }
-    }
-
     /// Additions for one row, and what they lead to.
     fn work(&self, a: u32, whole: bool) -> u64 {
         let pairs = u64::from(self.ratings.len() - if whole { 0 } else { a + 1 });
@@ -477,37 +390,4 @@ impl<'a> Similarity<'a> {
         }
         (chunks, total)
     }
-}
-
-fn packed_kernel<'a>(
-    measure: Measure,
-    common: u64,
-    codes: Vec<u8>,
-    code_max: u8,
-    ratings: &Ratings,
-    inverted: &Inverted,
-) -> Option<Kernel<'a>> {
-    let fields = measure.fields();
-    let distance = matches!(measure, Measure::Euclidean | Measure::EuclideanDistance);
-    let narrow_len = narrow_common(fields, common, code_max);
-    let narrow = Box::new(Packed::new(fields, distance, narrow_len, code_max)?);
-    let wide = if narrow_len < common {
-        Some(Box::new(Packed::new(fields, distance, common, code_max)?))
-    } else {
-        None
-    };
-    let row = |a| (ratings.range(a).len(), inverted.work(ratings, a, true));
-    let pays = |a| dense::pays(row(a).0, ratings.len().into(), row(a).1);
-    let dense = if (0..ratings.len()).any(pays) {
-        Dense::new(ratings, &codes, code_max)
-    } else {
-        None
-    };
-    Some(Kernel::Packed {
-        lists: CodedLists::new(codes, ratings.len(), inverted)?,
-        narrow,
-        narrow_len: narrow_len as usize,
-        wide,
-        dense,
-    })
 }

@@ -126,9 +126,9 @@ fn cpu_seconds_of(mut work: impl FnMut()) -> f64 {
     }
 }
 
-fn values(ratings: &Ratings, measure: Measure) {
+fn values(ratings: &Ratings, measure: Measure, par: Par) {
     let similarity = Similarity::new(ratings, &similar(measure));
-    let values = similarity.and_then(|s| s.triangle(Par::Seq, &Unstoppable));
+    let values = similarity.and_then(|s| s.triangle(par, &Unstoppable));
     std::hint::black_box(values.is_ok());
 }
 
@@ -164,7 +164,7 @@ fn against_python(
         }
         let title = format!("{name}, {case}, values");
         compare(options, report, &title, million, &peers, &workload, || {
-            values(ratings, measure)
+            values(ratings, measure, Par::Seq)
         })?;
     }
     Ok(())
@@ -247,6 +247,21 @@ fn threads(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     };
     let figures = interleaved(options.rounds, &mut [&mut || run(&two), &mut || run(&one)]);
     let title = "pearson, 4000x50 of 500, sorted, 2 threads";
+    report.case(
+        NAME,
+        title,
+        "M pairs per second",
+        figures[0],
+        "1 thread",
+        figures[1],
+    );
+    let run = |pool: &rayon::ThreadPool| {
+        let start = Instant::now();
+        pool.install(|| values(&ratings, Measure::Pearson, Par::Rayon));
+        pairs_per_second(&ratings, start)
+    };
+    let figures = interleaved(options.rounds, &mut [&mut || run(&two), &mut || run(&one)]);
+    let title = "pearson, 4000x50 of 500, values, 2 threads";
     report.case(
         NAME,
         title,
