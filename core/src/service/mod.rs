@@ -13,6 +13,8 @@ mod memory;
 mod monitoring;
 mod work;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     cache::{Cache, CacheConfig, CacheError},
     limits::Limits,
@@ -65,8 +67,9 @@ impl Response {
     }
 }
 
-/// How a service is set up.
-#[derive(Debug, Clone)]
+/// How a service is set up. In JSON every field may be left out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ServiceConfig {
     /// The limits of every call.
     pub limits: Limits,
@@ -92,11 +95,7 @@ impl Default for ServiceConfig {
                 max_entries: 10_000,
                 ..CacheConfig::default()
             },
-            jobs: SubmitDefaults {
-                timeout_ms: 1_800_000,
-                retries: 3,
-                retry_delay_ms: 1000,
-            },
+            jobs: SubmitDefaults::default(),
             task_timeout_ms: 300_000,
             batch_timeout_ms: 1_800_000,
             memory_limit_bytes: 100 << 20,

@@ -18,7 +18,8 @@ use crate::{
 };
 
 /// Defaults of a submission that says nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct SubmitDefaults {
     /// Milliseconds until an attempt is stopped.
     pub timeout_ms: u64,
@@ -26,6 +27,17 @@ pub struct SubmitDefaults {
     pub retries: u32,
     /// Milliseconds before the first retry; doubled for each further one.
     pub retry_delay_ms: u64,
+}
+
+impl Default for SubmitDefaults {
+    /// SommOS's: 30 minutes, 3 retries, the first after a second.
+    fn default() -> Self {
+        Self {
+            timeout_ms: 1_800_000,
+            retries: 3,
+            retry_delay_ms: 1000,
+        }
+    }
 }
 
 /// Highest priority.
