@@ -197,7 +197,7 @@ impl App {
         tracking.allocator_peak = heap.map(|h| h.peak_bytes);
         MemoryStatsResponse {
             current: CurrentMemory {
-                heap_used: heap.map(|h| h.live_bytes),
+                heap_used: heap.map(|h| h.current_bytes),
                 heap_total: process.data,
                 external: process.shared,
                 rss: process.rss,

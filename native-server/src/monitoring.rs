@@ -54,7 +54,7 @@ impl Monitoring {
         };
         Ok(Self {
             registry: Monitor::new(now, monitor)?,
-            sampler: Mutex::new(Sampler::new(&config.data_dir)?),
+            sampler: Mutex::new(Sampler::new(&config.data_dir)),
             sampling_us: AtomicU64::new(0),
         })
     }
@@ -92,8 +92,8 @@ impl Monitoring {
                 threads: sample.threads,
                 disk_used: sample.disk_used,
                 disk_total: sample.disk_total,
-                load1: sample.load1,
-                uptime_s: Some(sample.uptime_s),
+                load1: Some(sample.load1),
+                uptime_s: Some(sample.process_uptime_s),
             },
         );
         let us = u64::try_from(started.elapsed().as_micros()).unwrap_or(0);
@@ -237,8 +237,6 @@ fn observe(app: &App) {
     let now = app.now();
     app.monitoring.observe(now);
     refresh_cache(app);
-    // Also lets the allocator's peak be seen.
-    let _ = crate::allocator::figures();
     let registry = &app.monitoring.registry;
     registry.sample(now);
     let mut entropy = || {

@@ -18,7 +18,11 @@ use sommos_core::{
 };
 
 use super::{Call, body::cpu, header_text, reply::Reply};
-use crate::{allocator, loadtest, memtest};
+use crate::{
+    allocator,
+    loadtest::{self, LoadError},
+    memtest,
+};
 
 /// One request of a load test may take so long.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -56,7 +60,9 @@ pub(super) async fn load(call: Call) -> Result<Reply, ApiError> {
         duration: test.duration_ms.map(Duration::from_millis),
         timeout: TIMEOUT,
     };
-    let report = loadtest::run(plan, |_, _| {}, &cancel).await;
+    let report = loadtest::run(plan, |_, _| {}, &cancel)
+        .await
+        .map_err(refused)?;
     Ok(Reply::json(envelope::data(&report)?))
 }
 
@@ -72,8 +78,9 @@ pub(super) async fn memory(call: Call) -> Result<Reply, ApiError> {
     let (iterations, data_size) = MemoryTestRequest::decode(&held.bytes, &app.limits)?;
     let answer = cpu(&app, usize::MAX, move || {
         let started = Instant::now();
-        let figures = || allocator::figures().map(|f| f.live_bytes);
-        let report = memtest::run(iterations, data_size, &figures, &Unstoppable)?;
+        let figures = || allocator::figures().map(|f| f.current_bytes);
+        let report = memtest::run(iterations, data_size, &figures, &Unstoppable)
+            .map_err(|error| ApiError::invalid("dataSize", error))?;
         let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
         envelope::data(&Timed {
             report,
@@ -82,4 +89,12 @@ pub(super) async fn memory(call: Call) -> Result<Reply, ApiError> {
     })
     .await?;
     Ok(Reply::json(answer))
+}
+
+fn refused(error: LoadError) -> ApiError {
+    match &error {
+        LoadError::Range { field, .. } | LoadError::Request { field, .. } => {
+            ApiError::invalid(field, &error)
+        }
+    }
 }
