@@ -52,12 +52,6 @@ impl Step {
         self
     }
 
-    /// Runs it in a folder.
-    pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
-        self.0.current_dir(dir);
-        self
-    }
-
     fn announce(&self) {
         let args: Vec<_> = self.0.get_args().map(OsStr::to_string_lossy).collect();
         eprintln!(
