@@ -30,6 +30,7 @@ use crate::{
     config::Config,
     cors::Cors,
     executor::{TaskExecutor, sandbox_options},
+    handlers::{EventHandlers, register_own},
     http::PERMIT_BYTES,
     monitoring::Monitoring,
     queue::{Clock, Queue, QueueConfig},
@@ -57,6 +58,8 @@ pub struct App {
     pub executor: Arc<TaskExecutor>,
     /// Metrics, history and alerts.
     pub monitoring: Monitoring,
+    /// Handlers of events.
+    pub handlers: EventHandlers,
     /// Allocations of the host application.
     pub allocations: Mutex<AllocationTracker>,
     /// Children that run processors.
@@ -106,6 +109,8 @@ impl App {
             processor_limits,
         ));
         let queue = Queue::open(queue_config(&config, &limits, &clock), executor.clone())?;
+        let handlers = EventHandlers::default();
+        register_own(&handlers)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Arc::new(Self {
             tokens: config.tokens()?,
@@ -120,6 +125,7 @@ impl App {
             queue,
             executor,
             monitoring: Monitoring::new(&config, clock())?,
+            handlers,
             allocations: Mutex::new(AllocationTracker::new(config.memory_limit_bytes)),
             sandbox,
             bodies: Arc::new(Semaphore::new((config.bodies_bytes / PERMIT_BYTES).max(1))),

@@ -8,6 +8,7 @@ pub mod cache;
 pub mod config;
 pub mod cors;
 pub mod executor;
+pub mod handlers;
 pub mod http;
 pub mod loadtest;
 pub mod memtest;

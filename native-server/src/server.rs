@@ -72,6 +72,7 @@ impl Server {
         let background = [
             tokio::spawn(clean_up(Arc::clone(&app))),
             tokio::spawn(crate::monitoring::sample(Arc::clone(&app))),
+            tokio::spawn(crate::handlers::dispatch(Arc::clone(&app))),
         ];
         let drain = {
             let app = Arc::clone(&app);
