@@ -1,0 +1,201 @@
+//! Sends a vector's steps to a shell and compares the answers.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde_json::Value;
+
+use crate::{
+    matcher::{differences, show},
+    template::{Saved, at_path, fill, fill_text},
+    vector::{Expectation, Step, Vector},
+};
+
+/// The clock of every shell begins here, Unix milliseconds.
+pub const START_MS: u64 = 1_700_000_000_000;
+/// Longest wait for an `until`.
+const UNTIL: Duration = Duration::from_secs(20);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(3);
+
+/// A request, its placeholders replaced.
+#[derive(Debug, Clone)]
+pub struct Send {
+    /// GET, POST, ...
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// `Content-Type`; empty: none.
+    pub content_type: String,
+    /// `Accept`; empty: none.
+    pub accept: String,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Reading the answer ends after so many bytes.
+    pub read_bytes: Option<usize>,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// `Content-Type`.
+    pub content_type: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What vectors are replayed against: one instance of the API, fresh for each case.
+pub trait Shell {
+    /// Its name in `expectBy`.
+    fn name(&self) -> &'static str;
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// When the shell broke: an error answer is no error.
+    fn send(&mut self, request: &Send) -> anyhow::Result<Reply>;
+
+    /// Moves its clock, and lets it do what is then due.
+    ///
+    /// # Errors
+    /// When the shell broke.
+    fn advance(&mut self, ms: u64) -> anyhow::Result<()>;
+}
+
+/// Replays a vector.
+///
+/// # Errors
+/// The step and what was wrong with its answer.
+pub fn replay(vector: &Vector, shell: &mut dyn Shell) -> anyhow::Result<()> {
+    let mut saved = Saved::new();
+    for (index, step) in vector.steps.iter().enumerate() {
+        let stop = take(step, shell, &mut saved)
+            .with_context(|| format!("step {index}: {} {}", step.method, step.path))?;
+        if stop {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// One step; whether the case ends with it.
+fn take(step: &Step, shell: &mut dyn Shell, saved: &mut Saved) -> anyhow::Result<bool> {
+    if step.advance_ms > 0 {
+        shell.advance(step.advance_ms)?;
+    }
+    let request = request_of(step, saved)?;
+    let own = step.expect_by.get(shell.name());
+    let expected = own.unwrap_or(&step.expect);
+    let mut reply = shell.send(&request)?;
+    if own.is_none() && !step.until.is_empty() {
+        let deadline = Instant::now() + UNTIL;
+        while !holds(step, &reply, saved)? {
+            if Instant::now() >= deadline {
+                break;
+            }
+            std::thread::sleep(LOOK);
+            reply = shell.send(&request)?;
+        }
+    }
+    check(expected, &reply, saved)?;
+    if expected.stop {
+        return Ok(true);
+    }
+    if !step.save.is_empty() {
+        let body = json_of(&reply)?;
+        for (name, path) in &step.save {
+            saved.insert(name.clone(), at_path(&body, path)?.clone());
+        }
+    }
+    Ok(false)
+}
+
+fn request_of(step: &Step, saved: &Saved) -> anyhow::Result<Send> {
+    let body = match (step.raw_body()?, &step.body_text) {
+        (Some(bytes), _) => Some(bytes),
+        (None, Some(text)) => Some(fill_text(text, saved)?.into_bytes()),
+        (None, None) if step.body.is_null() => None,
+        (None, None) => Some(serde_json::to_vec(&fill(&step.body, saved)?)?),
+    };
+    let content_type = match (&step.content_type, &body) {
+        (Some(given), _) => given.as_str(),
+        (None, Some(_)) => "application/json",
+        (None, None) => "",
+    };
+    Ok(Send {
+        method: step.method.clone(),
+        path: fill_text(&step.path, saved)?,
+        content_type: content_type.to_owned(),
+        accept: step.accept.clone().unwrap_or_default(),
+        body: body.unwrap_or_default(),
+        read_bytes: step.read_bytes,
+    })
+}
+
+fn holds(step: &Step, reply: &Reply, saved: &Saved) -> anyhow::Result<bool> {
+    let Ok(body) = json_of(reply) else {
+        return Ok(false);
+    };
+    for (path, wanted) in &step.until {
+        let wanted = fill(wanted, saved)?;
+        let there = at_path(&body, path).is_ok_and(|got| differences(&wanted, got).is_empty());
+        if !there {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn check(expected: &Expectation, reply: &Reply, saved: &Saved) -> anyhow::Result<()> {
+    let mut wrong = Vec::new();
+    if expected.status != reply.status {
+        wrong.push(format!(
+            "status: expected {}, got {}",
+            expected.status, reply.status
+        ));
+    }
+    if let Some(wanted) = &expected.content_type
+        && !reply.content_type.starts_with(wanted.as_str())
+    {
+        wrong.push(format!(
+            "content type: expected {wanted}, got {}",
+            reply.content_type
+        ));
+    }
+    if let Some(body) = &expected.body {
+        match json_of(reply) {
+            Ok(got) => wrong.extend(differences(&fill(body, saved)?, &got)),
+            Err(error) => wrong.push(format!("body: {error:#}")),
+        }
+    }
+    if let Some(text) = &expected.body_text {
+        let got = Value::String(String::from_utf8_lossy(&reply.body).into_owned());
+        wrong.extend(differences(&fill(text, saved)?, &got));
+    }
+    if let Some(text) = &expected.body_base64
+        && BASE64.decode(text).context("bodyBase64")? != reply.body
+    {
+        wrong.push(format!(
+            "body: expected {text}, got {}",
+            BASE64.encode(&reply.body)
+        ));
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    if wrong.iter().any(|line| line.starts_with("status")) {
+        let text = String::from_utf8_lossy(&reply.body).into_owned();
+        wrong.push(format!("the answer was {}", show(&Value::String(text))));
+    }
+    anyhow::bail!("{}", wrong.join("\n"))
+}
+
+fn json_of(reply: &Reply) -> anyhow::Result<Value> {
+    serde_json::from_slice(&reply.body).with_context(|| {
+        let text = String::from_utf8_lossy(&reply.body).into_owned();
+        format!("the answer is no JSON: {}", show(&Value::String(text)))
+    })
+}

@@ -1,0 +1,208 @@
+//! The server: its real code on a port of its own, asked over TCP, with a clock moved by hand.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, header};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use sommos_core::time::Timestamp;
+use sommos_server::{
+    app::{App, Parts},
+    config::Config,
+    server::Server,
+};
+use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
+
+use crate::{
+    replay::{Reply, START_MS, Send, Shell},
+    vector::Vector,
+};
+
+/// An answer takes longer only when something hangs.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Running work gets so long when a case ends, milliseconds.
+const GRACE_MS: u64 = 200;
+
+/// What all servers of a run share.
+pub struct Host {
+    runtime: Runtime,
+    sandbox_program: PathBuf,
+    folder: PathBuf,
+    opened: AtomicU64,
+}
+
+impl Host {
+    /// A host whose sandbox children are the server's binary beside this one.
+    ///
+    /// # Errors
+    /// When that binary has not been built.
+    pub fn new() -> anyhow::Result<Self> {
+        let name = format!("sommos-server{}", std::env::consts::EXE_SUFFIX);
+        let sandbox_program = std::env::current_exe()?.with_file_name(name);
+        if !sandbox_program.is_file() {
+            bail!(
+                "{} is missing: build it with `cargo build -p sommos-server` (with --release when \
+                 this is a release build)",
+                sandbox_program.display()
+            );
+        }
+        let folder = std::env::temp_dir().join(format!("sommos-vectors-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self {
+            runtime: tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()?,
+            sandbox_program,
+            folder,
+            opened: AtomicU64::new(0),
+        })
+    }
+
+    /// A fresh server as the vector wants it.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn open(&self, vector: &Vector) -> anyhow::Result<ServerShell<'_>> {
+        let number = self.opened.fetch_add(1, Ordering::Relaxed);
+        let folder = self.folder.join(number.to_string());
+        let mut config = Config::for_tests(folder.clone());
+        config.grace_ms = GRACE_MS;
+        config.limit = vector
+            .limits
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let given = &vector.config;
+        if let Some(size) = given.cache_max_size {
+            config.cache_max_size = size;
+        }
+        if let Some(ttl) = given.cache_default_ttl_ms {
+            config.cache_default_ttl_ms = ttl;
+        }
+        if let Some(bytes) = given.memory_limit_bytes {
+            config.memory_limit_bytes = bytes;
+        }
+        let clock = Arc::new(AtomicU64::new(START_MS));
+        let moved = Arc::clone(&clock);
+        let parts = Parts {
+            clock: Some(Arc::new(move || Timestamp(moved.load(Ordering::SeqCst)))),
+            sandbox_program: Some(self.sandbox_program.clone()),
+        };
+        let server = self.runtime.block_on(Server::bind(config, parts))?;
+        let (app, address) = (Arc::clone(&server.app), server.address);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = self.runtime.spawn(server.run(async move {
+            // A dropped sender stops it too.
+            let _ = stopped.await;
+        }));
+        let _guard = self.runtime.enter();
+        Ok(ServerShell {
+            host: self,
+            app,
+            clock,
+            folder,
+            origin: format!("http://{address}"),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            stop: Some(stop),
+            running: Some(running),
+        })
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Left over in the worst case: a folder of temporary files.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// One running server.
+pub struct ServerShell<'h> {
+    host: &'h Host,
+    app: Arc<App>,
+    clock: Arc<AtomicU64>,
+    folder: PathBuf,
+    origin: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl ServerShell<'_> {
+    async fn ask(&self, send: &Send) -> anyhow::Result<Reply> {
+        let mut request = Request::builder()
+            .method(send.method.as_str())
+            .uri(format!("{}{}", self.origin, send.path));
+        if !send.content_type.is_empty() {
+            request = request.header(header::CONTENT_TYPE, &send.content_type);
+        }
+        if !send.accept.is_empty() {
+            request = request.header(header::ACCEPT, &send.accept);
+        }
+        let body = Full::new(Bytes::from(send.body.clone()));
+        let response = self.client.request(request.body(body)?).await?;
+        let (parts, mut incoming) = response.into_parts();
+        let content_type = parts.headers.get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|h| h.to_str().ok()).unwrap_or("");
+        let enough = send.read_bytes.unwrap_or(usize::MAX);
+        let mut body = Vec::new();
+        while body.len() < enough
+            && let Some(frame) = incoming.frame().await
+        {
+            if let Ok(data) = frame?.into_data() {
+                body.extend_from_slice(&data);
+            }
+        }
+        Ok(Reply {
+            status: parts.status.as_u16(),
+            content_type: content_type.to_owned(),
+            body,
+        })
+    }
+}
+
+impl Shell for ServerShell<'_> {
+    fn name(&self) -> &'static str {
+        "server"
+    }
+
+    fn send(&mut self, request: &Send) -> anyhow::Result<Reply> {
+        self.host
+            .runtime
+            .block_on(async { tokio::time::timeout(TIMEOUT, self.ask(request)).await })
+            .context("no answer in time")?
+    }
+
+    fn advance(&mut self, ms: u64) -> anyhow::Result<()> {
+        self.clock.fetch_add(ms, Ordering::SeqCst);
+        self.app.queue.wake();
+        Ok(())
+    }
+}
+
+impl Drop for ServerShell<'_> {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(running) = self.running.take() {
+            // A server that cannot end is no failure of the case, and is told.
+            match self.host.runtime.block_on(running) {
+                Ok(Ok(())) => {}
+                other => eprintln!("a server did not end well: {other:?}"),
+            }
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
