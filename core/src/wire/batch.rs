@@ -468,6 +468,9 @@ pub const CANCELLED: &str = "Batch cancelled successfully";
 const INLINE_ITEMS: u64 = 1000;
 /// Bytes that these may have.
 const INLINE_BYTES: u64 = 1 << 20;
+/// Attempts of a chunk. What its processor says is final; a worker that was lost with its process,
+/// or a sandbox that could not start, says nothing about the chunk.
+const CHUNK_ATTEMPTS: u32 = 4;
 
 impl BatchPlanOptions {
     /// How the ledger runs it.
@@ -479,6 +482,7 @@ impl BatchPlanOptions {
             timeout_ms: self.timeout_ms,
             chunk_timeout_ms: self.timeout_ms,
             stop_on_error: self.stop_on_error,
+            max_attempts: CHUNK_ATTEMPTS,
             ..LedgerOptions::default()
         }
     }
@@ -683,6 +687,28 @@ mod tests {
             [(br#"[1,{"a":[2]}]"#.to_vec(), 2), (br#"["x"]"#.to_vec(), 1)]
         );
         assert_eq!(batch.processor, Processor::MarkProcessed);
+    }
+
+    #[test]
+    fn a_chunk_outlives_the_process_that_ran_it() {
+        use crate::{
+            batch::Ledger,
+            jobs::{Config, Scheduler},
+            time::Timestamp,
+        };
+        let now = Timestamp(1_000_000);
+        let options = decode(r#"{"data":[1]}"#).unwrap().options.queue_options();
+        let (mut scheduler, mut ledger) = (Scheduler::new(Config::default()), Ledger::default());
+        let (id, _) = ledger.open(now, [7; 16], options, &mut scheduler).unwrap();
+        ledger.append(now, id, 1, 3, &mut scheduler).unwrap();
+        ledger.seal(now, id, &mut scheduler).unwrap();
+        scheduler.claim(now, 0, 1);
+        let records: Vec<_> = scheduler.records().cloned().collect();
+        assert_eq!(records[0].state.status, Status::Running);
+        let config = Config::default();
+        let restored = Scheduler::restore(config, now, scheduler.marks(), [], records, |_| false);
+        let chunk = restored.records().next().unwrap();
+        assert_eq!(chunk.state.status, Status::Queued, "{chunk:?}");
     }
 
     #[test]
