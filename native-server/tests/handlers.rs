@@ -14,7 +14,9 @@ async fn a_failed_job_is_heard_by_priority_even_when_a_handler_panics() {
         clock: None,
         sandbox_program: Some(env!("CARGO_BIN_EXE_sommos-server").into()),
     };
-    let server = Server::bind(Config::for_tests(dir.clone()), parts).await.unwrap();
+    let server = Server::bind(Config::for_tests(dir.clone()), parts)
+        .await
+        .unwrap();
     let app = Arc::clone(&server.app);
     let heard = Arc::new(Mutex::new(Vec::new()));
     let (done, mut last) = mpsc::channel(1);
@@ -35,10 +37,23 @@ async fn a_failed_job_is_heard_by_priority_even_when_a_handler_panics() {
     }));
     // The dispatcher must have subscribed before the job fails.
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    let spec = JobSpec { max_attempts: 1, ..JobSpec::new(Kind::Job, "no_such_type") };
-    app.queue.submit(NewJob { spec, payload: Bytes::from_static(b"J{}") }).await.unwrap();
+    let spec = JobSpec {
+        max_attempts: 1,
+        ..JobSpec::new(Kind::Job, "no_such_type")
+    };
+    app.queue
+        .submit(NewJob {
+            spec,
+            payload: Bytes::from_static(b"J{}"),
+        })
+        .await
+        .unwrap();
     last.recv().await.unwrap();
-    let wanted = [("high", "jobFailed"), ("panics", "jobFailed"), ("low", "jobFailed")];
+    let wanted = [
+        ("high", "jobFailed"),
+        ("panics", "jobFailed"),
+        ("low", "jobFailed"),
+    ];
     assert_eq!(*heard.lock().unwrap(), wanted);
     drop(app);
     stop.send(()).unwrap();

@@ -10,6 +10,7 @@ pub mod replay;
 pub mod server_shell;
 pub mod template;
 pub mod vector;
+pub mod wasm_shell;
 
 pub use replay::{Reply, Send, Shell, replay};
 pub use vector::{Vector, load_all};
