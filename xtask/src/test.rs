@@ -139,6 +139,8 @@ fn server(tally: &mut Tally) -> anyhow::Result<()> {
 
 fn vectors(tally: &mut Tally) -> anyhow::Result<()> {
     tally.count(cargo(["test", "--package", "sommos-tests"]))?;
+    // The children of the server's sandbox run the server's binary.
+    cargo(["build", "--package", "sommos-server"]).run()?;
     tally.count(cargo([
         "run",
         "--package",
@@ -151,10 +153,15 @@ fn vectors(tally: &mut Tally) -> anyhow::Result<()> {
 fn wasm_vectors(tally: &mut Tally) -> anyhow::Result<()> {
     toolchain::node()?;
     let module = wasm::build()?;
-    let step = Step::new("node")
-        .args(["tests/node/vectors.mjs"])
-        .args([&module]);
-    tally.count(step)
+    let run = cargo([
+        "run",
+        "--package",
+        "sommos-tests",
+        "--bin",
+        "vectors_wasm",
+        "--",
+    ]);
+    tally.count(run.args([&module]))
 }
 
 #[cfg(test)]
