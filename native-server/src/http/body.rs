@@ -1,7 +1,7 @@
 //! Request bodies: bounded one by one and all together, and parsed off the runtime when large.
 
 use axum::body::{Body, HttpBody as _};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use sommos_core::wire::{ApiError, ErrorCode};
 use tokio::sync::OwnedSemaphorePermit;
@@ -39,7 +39,7 @@ impl Call {
             0..=INLINE_BYTES => None,
             n => Some(reserve(&self.app, n).await?),
         };
-        let bytes = collect(body, limit).await?;
+        let bytes = collect(body, announced.unwrap_or(0) as usize, limit).await?;
         Ok((
             self.app,
             Held {
@@ -59,15 +59,22 @@ async fn reserve(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, ApiErr
         .map_err(|_| ApiError::new(ErrorCode::Unavailable, "shutting down"))
 }
 
-async fn collect(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
-        Err(error) => Err(ApiError::new(
-            ErrorCode::InvalidJson,
-            format!("the body broke off: {error}"),
-        )),
+/// Takes the frames into one buffer as they come: gathering them first would hold them twice.
+async fn collect(body: Body, expected: usize, limit: usize) -> Result<Bytes, ApiError> {
+    let mut body = Limited::new(body, limit);
+    let mut bytes = BytesMut::with_capacity(expected.min(limit));
+    while let Some(frame) = body.frame().await {
+        match frame {
+            // Trailers carry nothing that is asked for.
+            Ok(frame) => bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+            Err(error) if error.is::<LengthLimitError>() => return Err(too_large(limit)),
+            Err(error) => {
+                let message = format!("the body broke off: {error}");
+                return Err(ApiError::new(ErrorCode::InvalidJson, message));
+            }
+        }
     }
+    Ok(bytes.freeze())
 }
 
 fn too_large(limit: usize) -> ApiError {
