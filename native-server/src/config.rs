@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use clap::{Parser, ValueEnum};
 use sommos_core::limits::Limits;
+use tokio::sync::Semaphore;
 
 use crate::auth::Tokens;
 
@@ -38,6 +39,12 @@ pub struct Config {
     /// Milliseconds until a request is answered 503.
     #[arg(long, env = "SOMMOS_REQUEST_TIMEOUT_MS", default_value_t = 30_000)]
     pub request_timeout_ms: u64,
+    /// Most connections at once; more wait until one is closed.
+    #[arg(long, env = "SOMMOS_MAX_CONNECTIONS", default_value_t = 10_000)]
+    pub max_connections: usize,
+    /// Milliseconds that a connection may take to send a request's head, or be idle.
+    #[arg(long, env = "SOMMOS_HEADER_TIMEOUT_MS", default_value_t = 30_000)]
+    pub header_timeout_ms: u64,
     /// Bytes of request bodies in memory at once; more wait.
     #[arg(long, env = "SOMMOS_BODIES_BYTES", default_value_t = 256 << 20)]
     pub bodies_bytes: usize,
@@ -183,6 +190,14 @@ impl Config {
                 self.listen
             );
         }
+        ensure!(
+            (1..=Semaphore::MAX_PERMITS).contains(&self.max_connections),
+            "--max-connections must be at least 1"
+        );
+        ensure!(
+            self.header_timeout_ms > 0,
+            "--header-timeout-ms must be at least 1"
+        );
         ensure!(
             self.cache_max_size > 0,
             "--cache-max-size must be at least 1"

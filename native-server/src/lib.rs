@@ -6,6 +6,7 @@ pub mod app;
 pub mod auth;
 pub mod cache;
 pub mod config;
+mod connections;
 pub mod cors;
 pub mod executor;
 pub mod handlers;

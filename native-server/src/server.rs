@@ -9,13 +9,13 @@ use tokio::net::TcpListener;
 use crate::{
     app::{App, Parts},
     config::Config,
-    http, warming,
+    connections, http, warming,
 };
 
 /// Expired entries that one clean-up removes from each shard: bounds the time of a lock.
 const CLEANUP_MAX: usize = 1000;
 
-/// The router of a server with these parts: what the binary serves and what tests call.
+/// The router of a server with these parts, for embedding and for tests without a network.
 ///
 /// # Errors
 /// When the configuration is wrong or the data directory cannot be used.
@@ -31,7 +31,6 @@ pub struct Server {
     pub app: Arc<App>,
     /// Its address, with the port that the system chose for port 0.
     pub address: SocketAddr,
-    router: Router,
     listener: TcpListener,
 }
 
@@ -42,7 +41,7 @@ impl Server {
     /// When a part cannot be opened or the address is taken.
     pub async fn bind(config: Config, parts: Parts) -> anyhow::Result<Self> {
         let listen = config.listen;
-        let (app, router) = build_app(config, parts)?;
+        let app = App::open(config, parts)?;
         let listener = TcpListener::bind(listen).await.with_context(|| {
             format!("cannot listen on {listen}: is another server running there? (--listen)")
         })?;
@@ -52,7 +51,6 @@ impl Server {
         Ok(Self {
             app,
             address,
-            router,
             listener,
         })
     }
@@ -60,14 +58,9 @@ impl Server {
     /// Serves until `stop` resolves, then drains.
     ///
     /// # Errors
-    /// When the listener fails.
+    /// None today; a listener that fails for a while is tried again.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
-        let Self {
-            app,
-            router,
-            listener,
-            ..
-        } = self;
+        let Self { app, listener, .. } = self;
         warm(&app);
         let background = [
             tokio::spawn(clean_up(Arc::clone(&app))),
@@ -82,16 +75,14 @@ impl Server {
                 app.drain().await;
             }
         };
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let serve = axum::serve(listener, service).with_graceful_shutdown(drain);
         let grace = Duration::from_millis(app.config.grace_ms);
-        let served = tokio::select! {
-            served = serve.into_future() => served.context("serving"),
+        tokio::select! {
+            () = connections::serve(listener, Arc::clone(&app), drain) => {}
             // A client that keeps its connection open must not keep the server.
-            () = async { app.ended().await; tokio::time::sleep(2 * grace).await } => Ok(()),
-        };
+            () = async { app.ended().await; tokio::time::sleep(2 * grace).await } => {}
+        }
         background.iter().for_each(tokio::task::JoinHandle::abort);
-        served
+        Ok(())
     }
 }
 

@@ -25,7 +25,7 @@ macro_rules! routes {
         /// Every route, in the order of the documentation.
         pub const ROUTES: &[RouteInfo] = &[$(RouteInfo {
             route: Route::$name, method: stringify!($method), path: $path,
-            scope: Scope::$scope, summary: $summary,
+            scope: Scope::$scope, summary: $summary, template: Template::of($path),
         },)*];
     };
 }
@@ -44,6 +44,55 @@ pub struct RouteInfo {
     pub scope: Scope,
     /// One sentence.
     pub summary: &'static str,
+    template: Template,
+}
+
+/// A path cut at its parameter while compiling, so that finding a route compares bytes only.
+#[derive(Debug, Clone, Copy)]
+struct Template {
+    prefix: &'static str,
+    /// What follows the parameter; `None` for a path without one.
+    suffix: Option<&'static str>,
+}
+
+impl Template {
+    const fn of(path: &'static str) -> Self {
+        let Some(open) = position(path, b'{') else {
+            return Self {
+                prefix: path,
+                suffix: None,
+            };
+        };
+        let (prefix, rest) = path.split_at(open);
+        let Some(close) = position(rest, b'}') else {
+            panic!("a parameter's brace is not closed");
+        };
+        Self {
+            prefix,
+            suffix: Some(rest.split_at(close + 1).1),
+        }
+    }
+
+    /// `Some("")` for an equal literal path, `Some(param)` for a template that fits.
+    fn fit<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let Some(suffix) = self.suffix else {
+            return (self.prefix == path).then_some("");
+        };
+        let param = path.strip_prefix(self.prefix)?.strip_suffix(suffix)?;
+        (!param.is_empty() && !param.contains('/')).then_some(param)
+    }
+}
+
+const fn position(text: &str, byte: u8) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] == byte {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
 }
 
 routes! {
@@ -121,7 +170,7 @@ pub fn find<'a>(method: &str, path: &'a str) -> Result<Matched<'a>, ApiError> {
     let mut found: Option<(&RouteInfo, &'a str)> = None;
     let mut allowed: Vec<&str> = Vec::new();
     for info in ROUTES {
-        let Some(param) = match_template(info.path, path) else {
+        let Some(param) = info.template.fit(path) else {
             continue;
         };
         // HEAD is GET without its body.
@@ -155,16 +204,6 @@ pub fn find<'a>(method: &str, path: &'a str) -> Result<Matched<'a>, ApiError> {
         allowed.join(", ")
     );
     Err(ApiError::new(ErrorCode::MethodNotAllowed, message))
-}
-
-/// `Some("")` for an equal literal path, `Some(param)` for a template that fits.
-fn match_template<'a>(template: &str, path: &'a str) -> Option<&'a str> {
-    let Some((prefix, rest)) = template.split_once('{') else {
-        return (template == path).then_some("");
-    };
-    let suffix = rest.split_once('}')?.1;
-    let param = path.strip_prefix(prefix)?.strip_suffix(suffix)?;
-    (!param.is_empty() && !param.contains('/')).then_some(param)
 }
 
 #[cfg(test)]

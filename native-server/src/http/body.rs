@@ -1,6 +1,6 @@
 //! Request bodies: bounded one by one and all together, and parsed off the runtime when large.
 
-use axum::body::{Body, HttpBody as _};
+use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use sommos_core::wire::{ApiError, ErrorCode};
@@ -39,7 +39,7 @@ impl Call {
             0..=INLINE_BYTES => None,
             n => Some(reserve(&self.app, n).await?),
         };
-        let bytes = collect(body, announced.unwrap_or(0) as usize, limit).await?;
+        let bytes = collect(body, limit).await?;
         Ok((
             self.app,
             Held {
@@ -59,22 +59,43 @@ async fn reserve(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, ApiErr
         .map_err(|_| ApiError::new(ErrorCode::Unavailable, "shutting down"))
 }
 
-/// Takes the frames into one buffer as they come: gathering them first would hold them twice.
-async fn collect(body: Body, expected: usize, limit: usize) -> Result<Bytes, ApiError> {
+async fn collect(body: Body, limit: usize) -> Result<Bytes, ApiError> {
     let mut body = Limited::new(body, limit);
-    let mut bytes = BytesMut::with_capacity(expected.min(limit));
+    // Most bodies are small and come whole: their only frame is the body, without a copy.
+    let first = match body.frame().await {
+        None => return Ok(Bytes::new()),
+        Some(frame) => frame.map_err(|error| unread(error, limit))?,
+    };
+    let first = first.into_data().unwrap_or_default();
+    if body.is_end_stream() {
+        return Ok(first);
+    }
+    let mut bytes = BytesMut::with_capacity(announced(&body).unwrap_or(0) + first.len());
+    bytes.extend_from_slice(&first);
     while let Some(frame) = body.frame().await {
-        match frame {
-            // Trailers carry nothing that is asked for.
-            Ok(frame) => bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
-            Err(error) if error.is::<LengthLimitError>() => return Err(too_large(limit)),
-            Err(error) => {
-                let message = format!("the body broke off: {error}");
-                return Err(ApiError::new(ErrorCode::InvalidJson, message));
-            }
+        // Trailers say nothing here.
+        if let Ok(data) = frame.map_err(|error| unread(error, limit))?.into_data() {
+            bytes.extend_from_slice(&data);
         }
     }
     Ok(bytes.freeze())
+}
+
+fn unread(error: Box<dyn std::error::Error + Send + Sync>, limit: usize) -> ApiError {
+    if error.is::<LengthLimitError>() {
+        return too_large(limit);
+    }
+    ApiError::new(
+        ErrorCode::InvalidJson,
+        format!("the body broke off: {error}"),
+    )
+}
+
+/// The rest of a body, where the client said how long it is.
+fn announced(body: &impl HttpBody) -> Option<usize> {
+    body.size_hint()
+        .exact()
+        .and_then(|n| usize::try_from(n).ok())
 }
 
 fn too_large(limit: usize) -> ApiError {

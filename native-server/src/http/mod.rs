@@ -66,12 +66,20 @@ fn header_text(request: &Request, name: header::HeaderName) -> Option<&str> {
     request.headers().get(name)?.to_str().ok()
 }
 
-/// The router of a server: one fallback, since the paths are core's.
+/// The router of a server, for embedding and tests: one fallback, since the paths are core's.
 pub fn router(app: Arc<App>) -> Router {
     Router::new().fallback(dispatch).with_state(app)
 }
 
 async fn dispatch(State(app): State<Arc<App>>, request: Request) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    // Without a peer the router is called directly, by a test.
+    let address = peer.map_or(IpAddr::from([127, 0, 0, 1]), |peer| peer.0.ip());
+    respond(app, address, request).await
+}
+
+/// Answers one request of a client at `address`.
+pub(crate) async fn respond(app: Arc<App>, address: IpAddr, request: Request) -> Response {
     let origin = app.cors.allowed(request.headers());
     if request.method() == Method::OPTIONS {
         return app.cors.preflight(origin.as_ref());
@@ -80,9 +88,6 @@ async fn dispatch(State(app): State<Arc<App>>, request: Request) -> Response {
     let negotiated = reply::Negotiated::of(request.headers());
     let found = routes::find(request.method().as_str(), request.uri().path())
         .map(|matched| (matched.route, matched.param.to_owned()));
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    // Without a peer the router is called directly, by a test.
-    let address = peer.map_or(IpAddr::from([127, 0, 0, 1]), |peer| peer.0.ip());
     let route = found.as_ref().ok().map(|(route, _)| *route);
     app.monitoring.enter();
     let result = match found {

@@ -89,31 +89,38 @@ impl Reply {
             Content::Bytes(bytes) => bytes,
         };
         let mut headers = self.headers;
+        let codec = match bytes.len() {
+            0..COMPRESS_BYTES_MIN => None,
+            _ => {
+                // Also where nothing is coded: a cache must not hand this answer to others.
+                headers.push((header::VARY, HeaderValue::from_static("accept-encoding")));
+                negotiated.codec
+            }
+        };
+        let mut tag = None;
         if self.cacheable && bytes.len() >= ETAG_BYTES_MIN {
-            let tag = entity_tag(&bytes);
-            if negotiated.has(&tag) {
-                return finish(
-                    empty(StatusCode::NOT_MODIFIED),
-                    StatusCode::NOT_MODIFIED,
-                    self.content_type,
-                    vec![(header::ETAG, tag)],
-                );
+            let of_bytes = entity_tag(&bytes);
+            if negotiated.has(&of_bytes) {
+                headers.push((header::ETAG, sent_tag(&of_bytes, codec.is_some())));
+                let status = StatusCode::NOT_MODIFIED;
+                return finish(empty(status), status, self.content_type, headers);
             }
-            headers.push((header::ETAG, tag));
+            tag = Some(of_bytes);
         }
-        let bytes = match negotiated.codec {
-            Some(codec) if bytes.len() >= COMPRESS_BYTES_MIN => {
-                match encode(app, codec, bytes.clone()).await {
-                    Some(coded) => {
-                        let name = HeaderValue::from_static(content_coding(codec));
-                        headers.push((header::CONTENT_ENCODING, name));
-                        headers.push((header::VARY, HeaderValue::from_static("accept-encoding")));
-                        coded
-                    }
-                    None => bytes,
-                }
+        let coded = match codec {
+            None => None,
+            Some(codec) => encode(app, codec, bytes.clone()).await.map(|c| (codec, c)),
+        };
+        if let Some(tag) = tag {
+            headers.push((header::ETAG, sent_tag(&tag, coded.is_some())));
+        }
+        let bytes = match coded {
+            None => bytes,
+            Some((codec, coded)) => {
+                let name = HeaderValue::from_static(content_coding(codec));
+                headers.push((header::CONTENT_ENCODING, name));
+                coded
             }
-            _ => bytes,
         };
         finish(
             Response::new(Body::from(bytes)),
@@ -181,7 +188,7 @@ impl Negotiated {
         }
     }
 
-    fn has(&self, tag: &HeaderValue) -> bool {
+    fn has(&self, tag: &str) -> bool {
         let Some(list) = self.if_none_match.as_ref().and_then(|v| v.to_str().ok()) else {
             return false;
         };
@@ -235,11 +242,22 @@ async fn encode(app: &App, codec: Codec, bytes: Bytes) -> Option<Bytes> {
     (coded.len() < plain).then(|| Bytes::from(coded))
 }
 
-/// A strong tag: 128 bits of two differently seeded hashes of the content.
-fn entity_tag(bytes: &[u8]) -> HeaderValue {
+/// A tag: 128 bits of two differently seeded hashes of the content.
+fn entity_tag(bytes: &[u8]) -> String {
     let half = |seed| foldhash::quality::FixedState::with_seed(seed).hash_one(bytes);
-    HeaderValue::from_str(&format!("\"{:016x}{:016x}\"", half(1), half(2)))
-        .unwrap_or(HeaderValue::from_static("\"\""))
+    format!("\"{:016x}{:016x}\"", half(1), half(2))
+}
+
+/// The tag as it is sent. Coded bytes are others than the plain ones of the same tag, so there it
+/// is weak (RFC 9110, section 8.8.1).
+fn sent_tag(tag: &str, coded: bool) -> HeaderValue {
+    let sent = if coded {
+        format!("W/{tag}")
+    } else {
+        tag.to_owned()
+    };
+    // Hexadecimal digits and quotes are always a valid header.
+    HeaderValue::from_str(&sent).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 #[cfg(test)]

@@ -218,6 +218,9 @@ fn one_line(out: &mut Vec<u8>, item: &RawValue) {
 /// Cuts a body into chunks of whole lines.
 struct Lines {
     body: Body,
+    /// When the whole body must have come: a client that stops sending must not stay for ever.
+    deadline: tokio::time::Instant,
+    timeout_ms: u64,
     rest: BytesMut,
     /// Bytes of `rest` that are known to have no further line break to count.
     scanned: usize,
@@ -230,8 +233,11 @@ struct Lines {
 
 impl Lines {
     fn new(body: Body, options: &BatchPlanOptions, bytes_max: usize) -> Self {
+        let timeout = Duration::from_millis(options.timeout_ms);
         Self {
             body,
+            deadline: tokio::time::Instant::now() + timeout,
+            timeout_ms: options.timeout_ms,
             rest: BytesMut::new(),
             scanned: 0,
             lines: 0,
@@ -272,14 +278,18 @@ impl Lines {
                 let limit = self.bytes_max as u64;
                 return Some(self.broken(ApiError::too_large("chunk", self.rest.len(), limit)));
             }
-            match self.body.frame().await {
-                None => self.ended = true,
-                Some(Ok(frame)) => {
+            match tokio::time::timeout_at(self.deadline, self.body.frame()).await {
+                Err(_) => {
+                    let message = format!("the body did not end within {} ms", self.timeout_ms);
+                    return Some(self.broken(ApiError::new(ErrorCode::TimedOut, message)));
+                }
+                Ok(None) => self.ended = true,
+                Ok(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
                         self.rest.extend_from_slice(&data);
                     }
                 }
-                Some(Err(error)) => {
+                Ok(Some(Err(error))) => {
                     let message = format!("the body broke off: {error}");
                     return Some(self.broken(ApiError::new(ErrorCode::InvalidJson, message)));
                 }
