@@ -33,19 +33,7 @@ impl Service {
             Route::MemoryAllocate | Route::MemoryDeallocate => {
                 let allocate = route == Route::MemoryAllocate;
                 let (size, kind) = AllocationRequest::decode(body, limits)?;
-                let tracker = &mut self.allocations;
-                let memory_usage = if allocate {
-                    tracker.allocate(size)?
-                } else {
-                    tracker.deallocate(size)?
-                };
-                envelope::data(&wire::AllocationResponse {
-                    size,
-                    kind: &kind,
-                    allocated_at: allocate.then_some(now.0),
-                    memory_usage,
-                    memory_limit: tracker.limit(),
-                })?
+                envelope::data(&self.allocations.answer(now, allocate, size, &kind)?)?
             }
             Route::MemoryCompress => {
                 let request = wire::CompressRequest::decode(body, limits)?;

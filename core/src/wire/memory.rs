@@ -10,7 +10,7 @@ use super::{
     decode,
     error::{ApiError, ErrorCode},
 };
-use crate::{compress::CompressError, limits::Limits};
+use crate::{compress::CompressError, limits::Limits, time::Timestamp};
 
 /// The ratio limit of a decompression does not hold for its first bytes: small text packs very
 /// well.
@@ -349,6 +349,31 @@ impl AllocationTracker {
             limit,
             ..Self::default()
         }
+    }
+
+    /// Tracks an allocation or its end, and answers it.
+    ///
+    /// # Errors
+    /// As [`Self::allocate`] and [`Self::deallocate`].
+    pub fn answer<'a>(
+        &mut self,
+        now: Timestamp,
+        allocate: bool,
+        size: u64,
+        kind: &'a str,
+    ) -> Result<AllocationResponse<'a>, ApiError> {
+        let memory_usage = if allocate {
+            self.allocate(size)?
+        } else {
+            self.deallocate(size)?
+        };
+        Ok(AllocationResponse {
+            size,
+            kind,
+            allocated_at: allocate.then_some(now.0),
+            memory_usage,
+            memory_limit: self.limit,
+        })
     }
 
     /// Adds `size` bytes.

@@ -15,37 +15,22 @@ pub(super) fn stats(call: &Call) -> Result<Reply, ApiError> {
 }
 
 pub(super) async fn allocate(call: Call) -> Result<Reply, ApiError> {
-    let (app, held) = call.body().await?;
-    let (size, kind) = wire::AllocationRequest::decode(&held.bytes, &app.limits)?;
-    let mut tracker = app
-        .allocations
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    let memory_usage = tracker.allocate(size)?;
-    Ok(Reply::json(envelope::data(&wire::AllocationResponse {
-        size,
-        kind: &kind,
-        allocated_at: Some(app.now().0),
-        memory_usage,
-        memory_limit: tracker.limit(),
-    })?))
+    track(call, true).await
 }
 
 pub(super) async fn deallocate(call: Call) -> Result<Reply, ApiError> {
+    track(call, false).await
+}
+
+async fn track(call: Call, allocate: bool) -> Result<Reply, ApiError> {
     let (app, held) = call.body().await?;
     let (size, kind) = wire::AllocationRequest::decode(&held.bytes, &app.limits)?;
     let mut tracker = app
         .allocations
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
-    let memory_usage = tracker.deallocate(size)?;
-    Ok(Reply::json(envelope::data(&wire::AllocationResponse {
-        size,
-        kind: &kind,
-        allocated_at: None,
-        memory_usage,
-        memory_limit: tracker.limit(),
-    })?))
+    let answer = tracker.answer(app.now(), allocate, size, &kind)?;
+    Ok(Reply::json(envelope::data(&answer)?))
 }
 
 pub(super) async fn compress(call: Call) -> Result<Reply, ApiError> {
