@@ -123,13 +123,13 @@ impl ShardedCache {
             .sum()
     }
 
-    /// Up to `limit` live keys, and how many entries there are.
+    /// Up to `limit` live keys, and how many there are in all.
     pub fn keys(&self, now: Timestamp, limit: usize) -> (Vec<String>, usize) {
         let mut keys = Vec::new();
         let mut total = 0;
         for shard in &self.shards {
             let shard = lock(shard);
-            total += shard.len();
+            total += shard.live_len(now);
             let room = limit - keys.len();
             keys.extend(shard.keys(now).take(room).map(|key| key.to_string()));
         }

@@ -151,6 +151,12 @@ impl<K, V, S, L> Cache<K, V, S, L> {
         self.nodes.len()
     }
 
+    /// Entries that are not expired. O(entries), in the order of memory.
+    pub fn live_len(&self, now: crate::time::Timestamp) -> usize {
+        let live = self.nodes.iter().filter(|node| !node.is_expired(now));
+        live.count()
+    }
+
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()

@@ -68,7 +68,7 @@ impl Service {
                     .take(limit as usize)
                     .map(|k| k.to_string());
                 let keys = keys.collect();
-                let total = self.cache.len();
+                let total = self.cache.live_len(now);
                 envelope::data(&wire::CacheKeysResponse { keys, total })?
             }
             Route::CacheWarm if request.content_type.starts_with("application/x-ndjson") => {
