@@ -116,16 +116,14 @@ impl Monitor {
             .error(now, origin, kind, message, context);
     }
 
-    /// Replaces the cache's figures.
+    /// Replaces the figures of the shell's own cache; reported lookups are added to them.
     pub fn record_cache(&self, figures: CacheFigures) {
-        self.lock().records.cache = figures;
+        self.lock().records.set_cache(figures);
     }
 
-    /// Counts one lookup, where nobody calls [`Self::record_cache`].
+    /// Counts one lookup in a cache of the host application's.
     pub fn record_cache_lookup(&self, hit: bool) {
-        let cache = &mut self.lock().records.cache;
-        cache.hits = cache.hits.saturating_add(u64::from(hit));
-        cache.misses = cache.misses.saturating_add(u64::from(!hit));
+        self.lock().records.cache_lookup(hit);
     }
 
     /// Counts one database query of `ms` milliseconds.
@@ -145,6 +143,17 @@ impl Monitor {
     /// beyond the 64 that may be in use.
     pub fn record_web_metric(&self, metric: &WebMetric<'_>) -> Result<(), MonitorError> {
         self.lock().vitals.add(metric)
+    }
+
+    /// Counts several web vitals and custom metrics, all or none.
+    ///
+    /// # Errors
+    /// The index of the first wrong one and what is wrong, as [`Self::record_web_metric`].
+    pub fn record_web_metrics(
+        &self,
+        metrics: &[WebMetric<'_>],
+    ) -> Result<(), (usize, MonitorError)> {
+        self.lock().vitals.add_all(metrics)
     }
 
     /// Takes over a sample of the system. Numbers that are not finite count as unknown.

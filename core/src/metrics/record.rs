@@ -144,7 +144,10 @@ pub(super) struct Records {
     recent: VecDeque<ErrorEntry>,
     /// Errors that belong to no response.
     pub(super) errors: u64,
+    /// The shell's figures and the reported lookups together.
     pub(super) cache: CacheFigures,
+    /// Reported lookups: hits and misses.
+    reported: (u64, u64),
     pub(super) queries: u64,
     pub(super) slow_queries: u64,
     query_ms: f64,
@@ -262,6 +265,25 @@ impl Records {
             query_time: rounded(self.query_ms / self.queries.max(1) as f64, 3),
             slow_queries: self.slow_queries,
         }
+    }
+
+    pub(super) fn set_cache(&mut self, figures: CacheFigures) {
+        let (hits, misses) = self.reported;
+        self.cache = CacheFigures {
+            hits: figures.hits.saturating_add(hits),
+            misses: figures.misses.saturating_add(misses),
+            ..figures
+        };
+    }
+
+    pub(super) fn cache_lookup(&mut self, hit: bool) {
+        let (hits, misses) = &mut self.reported;
+        let (reported, shown) = match hit {
+            true => (hits, &mut self.cache.hits),
+            false => (misses, &mut self.cache.misses),
+        };
+        *reported = reported.saturating_add(1);
+        *shown = shown.saturating_add(1);
     }
 
     pub(super) fn cache_metrics(&self) -> CacheMetrics {

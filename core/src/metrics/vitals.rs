@@ -7,6 +7,8 @@ use super::{Histogram, MonitorError, histogram::VALUE_MAX, rounded};
 /// Custom names that may be in use.
 const CUSTOM_MAX: usize = 64;
 const NAME_BYTES_MAX: usize = 128;
+/// What custom names begin with.
+const CUSTOM: &str = "custom:";
 /// Steps of one unit in the histogram: thousandths, so that layout shifts (0.1) resolve too.
 const SCALE: f64 = 1000.0;
 /// The web vitals with the ends of good and of needs-improvement (<https://web.dev/vitals>):
@@ -142,20 +144,52 @@ impl Vitals {
         (VITALS.len() + CUSTOM_MAX) * (2 * size_of::<Vital>() + NAME_BYTES_MAX + Histogram::BYTES);
 
     pub(super) fn add(&mut self, metric: &WebMetric<'_>) -> Result<(), MonitorError> {
-        let (name, rating) = self.check(metric)?;
-        match self.0.iter_mut().find(|vital| vital.name == name) {
-            Some(vital) => vital.add(metric.value, rating),
-            None => {
-                let mut vital = Vital::new(name);
-                vital.add(metric.value, rating);
-                self.0.push(vital);
+        let (name, rating) = self.check(metric, &[])?;
+        self.insert(name, metric.value, rating);
+        Ok(())
+    }
+
+    /// All of them, or none when one is wrong.
+    pub(super) fn add_all(
+        &mut self,
+        metrics: &[WebMetric<'_>],
+    ) -> Result<(), (usize, MonitorError)> {
+        let mut new = Vec::new();
+        let mut checked = Vec::with_capacity(metrics.len());
+        for (index, metric) in metrics.iter().enumerate() {
+            let (name, rating) = self.check(metric, &new).map_err(|e| (index, e))?;
+            if name.starts_with(CUSTOM) && !self.has(&name) && !new.contains(&metric.name) {
+                new.push(metric.name);
             }
+            checked.push((name, metric.value, rating));
+        }
+        for (name, value, rating) in checked {
+            self.insert(name, value, rating);
         }
         Ok(())
     }
 
-    /// The name as it is kept, and the rating.
-    fn check(&self, metric: &WebMetric<'_>) -> Result<(Box<str>, Option<Rating>), MonitorError> {
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|vital| &*vital.name == name)
+    }
+
+    fn insert(&mut self, name: Box<str>, value: f64, rating: Option<Rating>) {
+        match self.0.iter_mut().find(|vital| vital.name == name) {
+            Some(vital) => vital.add(value, rating),
+            None => {
+                let mut vital = Vital::new(name);
+                vital.add(value, rating);
+                self.0.push(vital);
+            }
+        }
+    }
+
+    /// The name as it is kept, and the rating; `new` are custom names that are about to be used.
+    fn check(
+        &self,
+        metric: &WebMetric<'_>,
+        new: &[&str],
+    ) -> Result<(Box<str>, Option<Rating>), MonitorError> {
         let name = metric.name;
         if name.len() > NAME_BYTES_MAX {
             let bytes = name.len();
@@ -178,14 +212,12 @@ impl Vitals {
             };
             return Ok(((*known).into(), metric.rating.or(Some(judged))));
         }
-        if name.strip_prefix("custom:").is_none_or(str::is_empty) {
+        if name.strip_prefix(CUSTOM).is_none_or(str::is_empty) {
             return Err(MonitorError::UnknownMetric(name.to_owned()));
         }
-        let custom = self
-            .0
-            .iter()
-            .filter(|vital| vital.name.starts_with("custom:"));
-        if custom.clone().all(|vital| &*vital.name != name) && custom.count() >= CUSTOM_MAX {
+        let custom = self.0.iter().filter(|vital| vital.name.starts_with(CUSTOM));
+        let known = self.has(name) || new.contains(&name);
+        if !known && custom.count() + new.len() >= CUSTOM_MAX {
             return Err(MonitorError::TooManyMetrics {
                 name: name.to_owned(),
                 max: CUSTOM_MAX,

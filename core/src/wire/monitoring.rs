@@ -104,11 +104,20 @@ pub fn report(
         .enumerate()
         .map(|(i, m)| m.check(i))
         .collect::<Result<_, _>>()?;
-    for (i, record) in records.iter().enumerate() {
-        record
-            .take(monitor, now)
-            .map_err(|error| refused(&format!("metrics[{i}]"), &error))?;
-    }
+    let web: Vec<(usize, WebMetric<'_>)> = records
+        .iter()
+        .enumerate()
+        .filter_map(|(i, record)| match record {
+            Record::Web(metric) => Some((i, *metric)),
+            _ => None,
+        })
+        .collect();
+    let metrics: Vec<_> = web.iter().map(|(_, metric)| *metric).collect();
+    // Only these may still be refused: they go first, all or none.
+    monitor
+        .record_web_metrics(&metrics)
+        .map_err(|(i, error)| refused(&format!("metrics[{}].name", web[i].0), &error))?;
+    records.iter().for_each(|record| record.take(monitor, now));
     let processed = records.len();
     let message = format!("Processed {processed} metrics");
     super::envelope::encode(&MetricsReportResponse {
@@ -178,7 +187,13 @@ impl ReportedMetric<'_> {
             "mlPrediction" => Ok(Record::Prediction {
                 model: self.name.as_deref().ok_or_else(|| required("name"))?,
                 ms: duration()?,
-                accuracy: self.accuracy.filter(|a| a.is_finite()),
+                accuracy: match self.accuracy {
+                    Some(a) if !(0.0..=100.0).contains(&a) => {
+                        let what = "expected percent, 0 to 100";
+                        return Err(ApiError::invalid(&at("accuracy"), what));
+                    }
+                    accuracy => accuracy,
+                },
             }),
             "cacheOperation" => self.hit.map(Record::Cache).ok_or_else(|| required("hit")),
             other => Err(ApiError::unknown("kind", "kind", other, &KINDS).at(at("kind"))),
@@ -187,9 +202,10 @@ impl ReportedMetric<'_> {
 }
 
 impl Record<'_> {
-    fn take(&self, monitor: &Monitor, now: Timestamp) -> Result<(), MonitorError> {
+    /// Counts it, unless it is a web metric: these are counted together.
+    fn take(&self, monitor: &Monitor, now: Timestamp) {
         match self {
-            Self::Web(metric) => return monitor.record_web_metric(metric),
+            Self::Web(_) => {}
             Self::Error { kind, message } => {
                 monitor.record_error(now, ErrorOrigin::Other, kind, message, None);
             }
@@ -203,7 +219,6 @@ impl Record<'_> {
             }
             Self::Cache(hit) => monitor.record_cache_lookup(*hit),
         }
-        Ok(())
     }
 }
 
@@ -323,7 +338,7 @@ fn refused(field: &str, error: &MonitorError) -> ApiError {
         MonitorError::UnknownAlert(_) => {
             ApiError::new(ErrorCode::AlertNotFound, "Alert not found").at("id")
         }
-        MonitorError::UnknownCategory(_) => {
+        MonitorError::UnknownCategory(_) | MonitorError::UnknownMetric(_) => {
             ApiError::new(ErrorCode::UnknownName, error.to_string()).at(field.to_owned())
         }
         MonitorError::TooManyMetrics { .. } => {
