@@ -29,6 +29,9 @@ use crate::{
     },
 };
 
+/// Expired entries that one call removes from the cache at most.
+const CLEANUP_MAX: usize = 256;
+
 /// One request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Request<'a> {
@@ -111,6 +114,7 @@ pub struct Service {
     work: work::Works,
     allocations: AllocationTracker,
     monitor: Monitor,
+    watch: monitoring::Watch,
     entropy: Rng,
 }
 
@@ -125,6 +129,7 @@ impl Service {
             work: work::Works::new(&config),
             allocations: AllocationTracker::new(config.memory_limit_bytes),
             monitor: monitoring::monitor(now),
+            watch: monitoring::Watch::default(),
             entropy: Rng::new(config.seed),
             config,
         })
@@ -133,6 +138,8 @@ impl Service {
     /// Answers a request.
     pub fn handle(&mut self, now: Timestamp, request: &Request<'_>) -> Response {
         self.work.tick(now);
+        self.cache.cleanup(now, CLEANUP_MAX);
+        self.watch(now);
         let found = routes::find(request.method, request.path);
         let route = found.as_ref().ok().map(|m| m.route);
         self.monitor.request_started();
@@ -212,9 +219,13 @@ impl Service {
     }
 
     fn entropy(&mut self) -> [u8; 16] {
-        let (a, b) = (self.entropy.next_u64(), self.entropy.next_u64());
-        ((u128::from(a) << 64) | u128::from(b)).to_le_bytes()
+        random_bytes(&mut self.entropy)
     }
+}
+
+fn random_bytes(rng: &mut Rng) -> [u8; 16] {
+    let (a, b) = (rng.next_u64(), rng.next_u64());
+    ((u128::from(a) << 64) | u128::from(b)).to_le_bytes()
 }
 
 fn not_offered(route: Route) -> ApiError {

@@ -31,7 +31,46 @@ pub(super) fn count(monitor: &Monitor, route: Option<Route>, response: &Response
     monitor.request_ended();
 }
 
+/// Between two copies of the counters, milliseconds.
+const TICK_MS: u64 = 1000;
+/// Between two samples, milliseconds; the alert rules step with each.
+const SAMPLE_MS: u64 = 5000;
+
+/// When the monitor was last looked after.
+#[derive(Default)]
+pub(super) struct Watch {
+    ticked: Timestamp,
+    sampled: Timestamp,
+}
+
 impl Service {
+    /// Does what is due for the monitor: rolling windows, history, alerts. Without a thread of its
+    /// own the service does it with each call, so a quiet time is one long interval.
+    pub(super) fn watch(&mut self, now: Timestamp) {
+        if now.ms_since(self.watch.ticked) >= TICK_MS {
+            self.watch.ticked = now;
+            self.monitor.tick(now);
+        }
+        if now.ms_since(self.watch.sampled) >= SAMPLE_MS {
+            self.watch.sampled = now;
+            self.record_cache();
+            self.monitor.sample(now);
+            let entropy = &mut self.entropy;
+            let mut random = || super::random_bytes(entropy);
+            self.monitor.evaluate(now, &mut random);
+        }
+    }
+
+    fn record_cache(&self) {
+        let stats = self.cache.stats();
+        self.monitor.record_cache(CacheFigures {
+            hits: stats.hits,
+            misses: stats.misses,
+            size: Some(stats.size as u64),
+            memory: Some(stats.memory_usage),
+        });
+    }
+
     pub(super) fn monitoring_call(
         &mut self,
         now: Timestamp,
@@ -39,14 +78,8 @@ impl Service {
         param: &str,
         request: &Request<'_>,
     ) -> Result<Response, ApiError> {
-        let stats = self.cache.stats();
+        self.record_cache();
         let monitor = &self.monitor;
-        monitor.record_cache(CacheFigures {
-            hits: stats.hits,
-            misses: stats.misses,
-            size: Some(stats.size as u64),
-            memory: Some(stats.memory_usage),
-        });
         let json = match route {
             Route::MetricsReport => wire::report(monitor, now, request.body, &self.config.limits)?,
             Route::MonitoringSummary => envelope::data(&monitor.summary(now))?,

@@ -26,6 +26,7 @@ use crate::{
 
 const NPY: &str = "application/x-npy";
 const MSGPACK: &str = "application/msgpack";
+const NDJSON: &str = "application/x-ndjson";
 /// Ended jobs and batches that one call forgets at most.
 const SWEEP_STEPS: usize = 64;
 
@@ -330,6 +331,10 @@ impl Service {
         now: Timestamp,
         request: &Request<'_>,
     ) -> Result<Response, ApiError> {
+        if request.content_type.starts_with(NDJSON) {
+            let message = "NDJSON bodies are not offered by this shell; send application/json";
+            return Err(ApiError::new(ErrorCode::NotImplemented, message));
+        }
         let limits = &self.config.limits;
         let timeout = self.config.batch_timeout_ms;
         let decoded = BatchProcessRequest::decode(request.body, timeout, limits)?;
