@@ -203,27 +203,26 @@ impl Processor {
     /// # Errors
     /// 400 or 413 naming the field.
     pub fn decode(raw: Option<&RawValue>, limits: &Limits) -> Result<Self, ApiError> {
+        // No untagged enum: serde buffers these, and a raw value cannot be read from its buffer.
         #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Form<'a> {
+        struct Named<'a> {
             #[serde(borrow)]
-            Text(Cow<'a, str>),
-            Named {
-                #[serde(borrow)]
-                name: Cow<'a, str>,
-                #[serde(borrow)]
-                operations: Option<&'a RawValue>,
-            },
+            name: Cow<'a, str>,
+            #[serde(borrow)]
+            operations: Option<&'a RawValue>,
         }
         let Some(raw) = raw else {
             return Ok(Self::MarkProcessed);
         };
         let wrong = "expected a function's source text, a built-in's name, or {name, operations}";
-        match serde_json::from_str(raw.get()) {
-            Ok(Form::Text(text)) => Self::from_text(&text, None, limits),
-            Ok(Form::Named { name, operations }) => Self::from_text(&name, operations, limits),
-            Err(_) => Err(ApiError::invalid("processor", wrong)),
+        if raw.get().starts_with('"') {
+            let text: String = decode::part(raw, "processor")?;
+            return Self::from_text(&text, None, limits);
         }
+        let Ok(Named { name, operations }) = serde_json::from_str(raw.get()) else {
+            return Err(ApiError::invalid("processor", wrong));
+        };
+        Self::from_text(&name, operations, limits)
     }
 
     /// The built-in processor that runs it; `None` for JavaScript.
@@ -709,6 +708,17 @@ mod tests {
         let restored = Scheduler::restore(config, now, scheduler.marks(), [], records, |_| false);
         let chunk = restored.records().next().unwrap();
         assert_eq!(chunk.state.status, Status::Queued, "{chunk:?}");
+    }
+
+    #[test]
+    fn operations_are_read_as_the_text_that_they_are() {
+        let operations = r#"[{"type":"sort", "sortBy":"a"}]"#;
+        let body = format!(
+            r#"{{"data":[1],"processor":{{"name":"data_processing","operations":{operations}}}}}"#
+        );
+        let raw = RawOperations(operations.to_owned());
+        let wanted = Processor::DataProcessing(Box::new(raw));
+        assert_eq!(decode(&body).unwrap().processor, wanted);
     }
 
     #[test]
