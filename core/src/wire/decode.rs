@@ -56,6 +56,8 @@ pub fn part<'a, T: Deserialize<'a>>(raw: &'a RawValue, field: &str) -> Result<T,
     serde_json::from_str(raw.get()).map_err(|error| {
         let mut error = explain::<T>(raw.get().as_bytes(), &error);
         let path = match error.field.take() {
+            // The part itself is wrong, not a field of it.
+            Some(root) if root == "body" => field.to_owned(),
             Some(inner) => format!("{field}.{inner}"),
             None => field.to_owned(),
         };
@@ -145,10 +147,8 @@ pub fn in_range(
         Some(v) if range.contains(&v) => Ok(v),
         Some(v) => {
             let (low, high) = range.into_inner();
-            Err(ApiError::invalid(
-                field,
-                format!("{v} is outside {low}..={high} {unit}"),
-            ))
+            let what = format!("{v} is outside {low}..={high} {unit}");
+            Err(ApiError::invalid(field, what.trim_end()))
         }
     }
 }
@@ -217,10 +217,9 @@ pub fn query_number(
     let value = match query_value(query, name) {
         None => None,
         Some(text) => Some(text.parse::<u64>().map_err(|_| {
-            ApiError::invalid(
-                name,
-                format!("expected a whole number of {unit}, got {text:?}"),
-            )
+            let of = if unit.is_empty() { "" } else { " of " };
+            let what = format!("expected a whole number{of}{unit}, got {text:?}");
+            ApiError::invalid(name, what)
         })?),
     };
     in_range(name, value, range, unit, default)

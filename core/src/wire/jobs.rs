@@ -431,7 +431,14 @@ impl ListFilter {
             None => None,
             Some(word) => Some(decode_status(&word)?),
         };
-        let dead = decode::query_value(query, "dead").as_deref() == Some("true");
+        let dead = match decode::query_value(query, "dead").as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => {
+                let what = format!("expected true or false, got {other:?}");
+                return Err(ApiError::invalid("dead", what));
+            }
+        };
         Ok(Self {
             status,
             dead,
@@ -554,7 +561,7 @@ pub struct JobResponse<'a> {
     pub created_at: u64,
     /// Unix milliseconds; null before the first attempt.
     pub started_at: Option<u64>,
-    /// Unix milliseconds; null unless completed.
+    /// Unix milliseconds; null unless completed or cancelled.
     pub completed_at: Option<u64>,
     /// Unix milliseconds; null unless failed.
     pub failed_at: Option<u64>,

@@ -111,7 +111,7 @@ routes! {
     JobGet          GET    "/api/performance/async/job/{id}"              Read   "Status, progress, position and result of a job";
     JobCancel       DELETE "/api/performance/async/job/{id}"              Write  "Cancel a job; a running one is stopped";
     JobResult       GET    "/api/performance/async/job/{id}/result"       Read   "The bare result of a job, with an ETag";
-    JobRetry        POST   "/api/performance/async/job/{id}/retry"        Write  "Queue a failed or cancelled job again";
+    JobRetry        POST   "/api/performance/async/job/{id}/retry"        Write  "Queue a failed job again";
     BatchProcess    POST   "/api/performance/batch/process"               Write  "Process a data set in chunks; JSON or NDJSON";
     BatchMetrics    GET    "/api/performance/batch/metrics"               Read   "Counters of the batches";
     BatchGet        GET    "/api/performance/batch/{id}"                  Read   "Status, progress and errors of a batch";
