@@ -1,8 +1,11 @@
 //! Request bodies: bounded one by one and all together, and parsed off the runtime when large.
 
+use std::time::Duration;
+
 use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::header;
 use sommos_core::wire::{ApiError, ErrorCode};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -14,6 +17,11 @@ use crate::app::App;
 const INLINE_BYTES: usize = 64 << 10;
 /// One permit of the budget of bodies, bytes.
 pub(crate) const PERMIT_BYTES: usize = 1024;
+
+/// Of a body that is refused, so much is read and thrown away.
+const DISCARD_BYTES: usize = 256 << 20;
+/// For so long.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
 
 /// A body in memory, and its share of the budget until it is dropped.
 pub(crate) struct Held {
@@ -28,10 +36,15 @@ impl Call {
     /// `TOO_LARGE` before or while reading; `UNAVAILABLE` when the connection breaks.
     pub(crate) async fn body(self) -> Result<(std::sync::Arc<App>, Held), ApiError> {
         let limit = self.app.limits.body_bytes;
-        let body = self.request.into_body();
+        // Who asked whether to send the body has not sent it, and need not.
+        let asked = self.request.headers().contains_key(header::EXPECT);
+        let mut body = self.request.into_body();
         let announced = body.size_hint().exact();
-        if announced.is_some_and(|n| n > limit as u64) {
-            return Err(too_large(limit));
+        if let Some(bytes) = announced.filter(|n| *n > limit as u64) {
+            if !asked {
+                discard(&mut body).await;
+            }
+            return Err(ApiError::too_large("body", bytes, limit as u64));
         }
         // A small body, or one of unknown size (which could be of any), takes its share now.
         let expected = announced.map_or(limit, |n| n as usize);
@@ -59,8 +72,15 @@ async fn reserve(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, ApiErr
         .map_err(|_| ApiError::new(ErrorCode::Unavailable, "shutting down"))
 }
 
-async fn collect(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    let mut body = Limited::new(body, limit);
+async fn collect(mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    let result = read(Limited::new(&mut body, limit), limit).await;
+    if matches!(&result, Err(error) if error.code == ErrorCode::TooLarge) {
+        discard(&mut body).await;
+    }
+    result
+}
+
+async fn read(mut body: Limited<&mut Body>, limit: usize) -> Result<Bytes, ApiError> {
     // Most bodies are small and come whole: their only frame is the body, without a copy.
     let first = match body.frame().await {
         None => return Ok(Bytes::new()),
@@ -79,6 +99,22 @@ async fn collect(body: Body, limit: usize) -> Result<Bytes, ApiError> {
         }
     }
     Ok(bytes.freeze())
+}
+
+/// Reads what a client goes on sending, within bounds: a connection that is closed under a body
+/// resets it, and most clients then never see the answer.
+async fn discard(body: &mut Body) {
+    let all = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > DISCARD_BYTES {
+                break;
+            }
+        }
+    };
+    // Out of time: then the connection is closed all the same.
+    let _ = tokio::time::timeout(DISCARD_TIME, all).await;
 }
 
 fn unread(error: Box<dyn std::error::Error + Send + Sync>, limit: usize) -> ApiError {
