@@ -94,7 +94,9 @@ fn take(step: &Step, shell: &mut dyn Shell, saved: &mut Saved) -> anyhow::Result
         let deadline = Instant::now() + UNTIL;
         while !holds(step, &reply, saved)? {
             if Instant::now() >= deadline {
-                break;
+                let text = String::from_utf8_lossy(&reply.body).into_owned();
+                let (wanted, last) = (&step.until, show(&Value::String(text)));
+                anyhow::bail!("still not {wanted:?}; the last answer was {last}");
             }
             std::thread::sleep(LOOK);
             reply = shell.send(&request)?;
@@ -150,13 +152,14 @@ fn holds(step: &Step, reply: &Reply, saved: &Saved) -> anyhow::Result<bool> {
 }
 
 fn check(expected: &Expectation, reply: &Reply, saved: &Saved) -> anyhow::Result<()> {
-    let mut wrong = Vec::new();
     if expected.status != reply.status {
-        wrong.push(format!(
-            "status: expected {}, got {}",
-            expected.status, reply.status
-        ));
+        // The rest would only repeat that it is another answer.
+        let text = String::from_utf8_lossy(&reply.body).into_owned();
+        let (wanted, got) = (expected.status, reply.status);
+        let body = show(&Value::String(text));
+        anyhow::bail!("status: expected {wanted}, got {got} with the body {body}");
     }
+    let mut wrong = Vec::new();
     if let Some(wanted) = &expected.content_type
         && !reply.content_type.starts_with(wanted.as_str())
     {
@@ -183,14 +186,8 @@ fn check(expected: &Expectation, reply: &Reply, saved: &Saved) -> anyhow::Result
             BASE64.encode(&reply.body)
         ));
     }
-    if wrong.is_empty() {
-        return Ok(());
-    }
-    if wrong.iter().any(|line| line.starts_with("status")) {
-        let text = String::from_utf8_lossy(&reply.body).into_owned();
-        wrong.push(format!("the answer was {}", show(&Value::String(text))));
-    }
-    anyhow::bail!("{}", wrong.join("\n"))
+    anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
 }
 
 fn json_of(reply: &Reply) -> anyhow::Result<Value> {
