@@ -1,6 +1,8 @@
 //! The `batch` workloads: the default processor over a million NDJSON items, and processors of the
 //! caller's own in the sandbox.
 
+mod streamed;
+
 use std::{
     fs::File,
     io::{BufWriter, Read as _, Write as _},
@@ -37,6 +39,7 @@ pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     let input = Input::write(ITEMS)?;
     default_processor(options, report, &input.0)?;
     operations(report, &input.0)?;
+    streamed::run(options, report, &input.0)?;
     sandboxed(options, report, &input.0)
 }
 

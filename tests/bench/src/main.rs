@@ -51,6 +51,13 @@ const BENCHES: [(&str, Bench); 7] = [
 ];
 
 fn main() -> anyhow::Result<()> {
+    // A peer that needs a process of its own: this program again.
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, sizes @ ..] = &arguments[..]
+        && first == http::bare::COMMAND
+    {
+        return http::bare::main(sizes);
+    }
     let options = Options::parse();
     if let Some(unknown) = options
         .names
