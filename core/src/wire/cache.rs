@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -75,11 +75,11 @@ pub struct CacheGetManyRequest<'a> {
 }
 
 impl<'a> CacheGetManyRequest<'a> {
-    /// Decodes and checks a body: the canonical keys in their order.
+    /// Decodes and checks a body: the canonical keys in their order, each once.
     ///
     /// # Errors
     /// 400 or 422 naming the field.
-    pub fn decode(bytes: &'a [u8], limits: &Limits) -> Result<Vec<Cow<'a, str>>, ApiError> {
+    pub fn decode(bytes: &'a [u8], limits: &Limits) -> Result<IndexSet<Cow<'a, str>>, ApiError> {
         let request: Self = decode::body(bytes, limits)?;
         let keys = request
             .keys
