@@ -193,3 +193,40 @@ fn load(folder: &Path, file: &Path) -> anyhow::Result<Vector> {
     vector.id = id.to_string_lossy().replace('\\', "/");
     Ok(vector)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use sommos_core::wire::routes::{self, ROUTES};
+
+    use super::*;
+
+    #[test]
+    fn every_call_has_a_vector() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors");
+        let vectors = load_all(&folder).unwrap();
+        let called: BTreeSet<&str> = vectors
+            .iter()
+            .flat_map(|vector| &vector.steps)
+            .filter_map(|step| {
+                let path = step.path.split('?').next()?;
+                let found = routes::find(&step.method, path).ok()?;
+                Some(found.route.info().summary)
+            })
+            .collect();
+        for info in ROUTES {
+            let (method, path) = (info.method, info.path);
+            assert!(
+                called.contains(info.summary),
+                "no vector calls {method} {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_misspelt_field_is_refused() {
+        let step = r#"{"method": "GET", "path": "/", "expect": {"status": 200, "bdoy": 1}}"#;
+        assert!(serde_json::from_str::<Step>(step).is_err());
+    }
+}
