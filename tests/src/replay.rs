@@ -196,3 +196,80 @@ fn json_of(reply: &Reply) -> anyhow::Result<Value> {
         format!("the answer is no JSON: {}", show(&Value::String(text)))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Counts its requests, and answers with what it was asked.
+    struct Echo(u64);
+
+    impl Shell for Echo {
+        fn name(&self) -> &'static str {
+            "echo"
+        }
+
+        fn send(&mut self, request: &Send) -> anyhow::Result<Reply> {
+            self.0 += 1;
+            let text = String::from_utf8_lossy(&request.body);
+            let body = json!({"n": self.0, "path": request.path, "body": text});
+            Ok(Reply {
+                status: 200,
+                content_type: "application/json".into(),
+                body: serde_json::to_vec(&body)?,
+            })
+        }
+
+        fn advance(&mut self, ms: u64) -> anyhow::Result<()> {
+            self.0 += ms;
+            Ok(())
+        }
+    }
+
+    fn run(steps: Value) -> anyhow::Result<()> {
+        let vector: Vector = serde_json::from_value(json!({"steps": steps}))?;
+        replay(&vector, &mut Echo(0))
+    }
+
+    #[test]
+    fn saved_values_reach_later_requests_and_expectations() {
+        let first = json!({"method": "GET", "path": "/a", "save": {"n": "n"},
+            "expect": {"status": 200, "body": {"n": 1, "path": "/a", "body": ""}}});
+        let second = json!({"method": "POST", "path": "/{{n}}", "body": {"x": "{{n}}"},
+            "expect": {"status": 200, "body": {"n": 2, "path": "/1", "body": "{\"x\":1}"}}});
+        run(json!([first, second])).unwrap();
+    }
+
+    #[test]
+    fn a_get_is_repeated_until_its_answer_holds() {
+        let step = json!({"method": "GET", "path": "/", "until": {"n": 5}, "advance_ms": 2,
+            "expect": {"status": 200, "body": {"$partial": {"n": 5}}}});
+        run(json!([step])).unwrap();
+    }
+
+    #[test]
+    fn a_shell_has_expectations_of_its_own_and_may_stop() {
+        let step = json!({"method": "GET", "path": "/", "expect": {"status": 404},
+            "expectBy": {"echo": {"status": 200, "stop": true}}});
+        let never = json!({"method": "GET", "path": "/{{nothing}}", "expect": {"status": 200}});
+        run(json!([step, never])).unwrap();
+        assert!(run(json!([never])).is_err());
+    }
+
+    #[test]
+    fn a_failure_names_its_step_and_what_differs() {
+        let good = json!({"method": "GET", "path": "/", "expect": {"status": 200}});
+        let wrong = json!({"method": "GET", "path": "/x", "expect": {"status": 201}});
+        let text = format!("{:#}", run(json!([good, wrong])).unwrap_err());
+        assert!(
+            text.starts_with("step 1: GET /x: status: expected 201, got 200"),
+            "{text}"
+        );
+        let wrong = json!({"method": "GET", "path": "/", "expect":
+            {"status": 200, "body": {"$partial": {"n": 2}}}});
+        let text = format!("{:#}", run(json!([wrong])).unwrap_err());
+        assert!(text.ends_with("$.n: expected 2, got 1"), "{text}");
+    }
+}
