@@ -69,6 +69,50 @@ pub fn part<'a, T: Deserialize<'a>>(raw: &'a RawValue, field: &str) -> Result<T,
     })
 }
 
+/// Reads an array value by value and hands each to `take` with its index. What `take` refuses ends
+/// the reading: values take up to 24 times the bytes of their text, so a wrong or endless array must
+/// not become one of values first.
+///
+/// # Errors
+/// As [`part`] when it is no array; that of `take`.
+pub fn each(
+    raw: &RawValue,
+    field: &str,
+    take: impl FnMut(usize, serde_json::Value) -> Result<(), ApiError>,
+) -> Result<(), ApiError> {
+    struct Each<F>(F, Option<ApiError>);
+    impl<'de, F> serde::de::Visitor<'de> for &mut Each<F>
+    where
+        F: FnMut(usize, serde_json::Value) -> Result<(), ApiError>,
+    {
+        type Value = ();
+        fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.write_str("a sequence")
+        }
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+            let mut index = 0;
+            while let Some(value) = seq.next_element()? {
+                if let Err(error) = (self.0)(index, value) {
+                    let message = serde::de::Error::custom(&error.message);
+                    self.1 = Some(error);
+                    return Err(message);
+                }
+                index += 1;
+            }
+            Ok(())
+        }
+    }
+    let mut each = Each(take, None);
+    let mut de = serde_json::Deserializer::from_str(raw.get());
+    match serde::Deserializer::deserialize_seq(&mut de, &mut each) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(each.1.unwrap_or_else(|| {
+            let what = error.to_string();
+            ApiError::invalid(field, what.split(" at line ").next().unwrap_or(&what))
+        })),
+    }
+}
+
 /// For `deserialize_with`: keeps an explicit `null` as a value, where `Option` alone would drop it.
 ///
 /// # Errors

@@ -27,11 +27,19 @@ pub(super) struct Row {
 /// # Errors
 /// [`OperationError::Record`] for the first item that is no object.
 pub fn records_of(items: Vec<Value>) -> Result<Vec<Record>, OperationError> {
-    let record = |(index, item)| match item {
-        Value::Object(record) => Ok(record),
-        other => Err(not_a_record(index as u64, &other)),
-    };
+    let record = |(index, item)| record_of(index as u64, item);
     items.into_iter().enumerate().map(record).collect()
+}
+
+/// One JSON value as the record of this index.
+///
+/// # Errors
+/// [`OperationError::Record`] when it is no object.
+pub fn record_of(index: u64, item: Value) -> Result<Record, OperationError> {
+    match item {
+        Value::Object(record) => Ok(record),
+        other => Err(not_a_record(index, &other)),
+    }
 }
 
 /// Runs the operations in order. Works in place: beside the records themselves it keeps 8 bytes a

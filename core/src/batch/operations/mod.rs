@@ -43,7 +43,7 @@ use thiserror::Error;
 
 use crate::control::Stopped;
 
-pub use apply::{apply, records_of};
+pub use apply::{apply, record_of, records_of};
 pub use parse::parse;
 pub use rows::{Processor, RowPipeline};
 

@@ -22,8 +22,9 @@ pub(super) struct Extraction {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Fields {
-    items: Option<Vec<Value>>,
+struct Fields<'a> {
+    #[serde(borrow)]
+    items: Option<&'a RawValue>,
     feature_types: Option<Value>,
     options: Option<FeatureOptions>,
 }
@@ -31,17 +32,22 @@ struct Fields {
 impl Extraction {
     pub(super) fn parse(data: &RawValue, limits: &Limits) -> Result<Self, ApiError> {
         const REQUIRED: &str = "data.items and data.featureTypes are required";
-        let fields: Fields = decode::part(data, "data")?;
-        let items = fields
+        let fields: Fields<'_> = decode::part(data, "data")?;
+        let raw = fields
             .items
             .ok_or_else(|| ApiError::missing("data.items", REQUIRED))?;
         let names = fields
             .feature_types
             .ok_or_else(|| ApiError::missing("data.featureTypes", REQUIRED))?;
-        if items.len() > limits.records {
-            let limit = limits.records as u64;
-            return Err(ApiError::over("data.items", "items", items.len(), limit));
-        }
+        let mut items = Vec::new();
+        decode::each(raw, "data.items", |index, value| {
+            if index >= limits.records {
+                let (got, limit) = (index + 1, limits.records as u64);
+                return Err(ApiError::over("data.items", "items", got, limit));
+            }
+            items.push(value);
+            Ok(())
+        })?;
         let types = FeatureType::parse_list(&names).map_err(refused)?;
         let options = fields.options.unwrap_or_default();
         Ok(Self {

@@ -22,32 +22,33 @@ pub(super) struct Processing {
 }
 
 #[derive(Deserialize)]
-struct Fields {
-    dataset: Option<Vec<Value>>,
+struct Fields<'a> {
+    #[serde(borrow)]
+    dataset: Option<&'a RawValue>,
     operations: Option<Value>,
 }
 
 impl Processing {
     pub(super) fn parse(data: &RawValue, limits: &Limits) -> Result<Self, ApiError> {
         const REQUIRED: &str = "data.dataset and data.operations are required";
-        let fields: Fields = decode::part(data, "data")?;
+        let fields: Fields<'_> = decode::part(data, "data")?;
         let dataset = fields
             .dataset
             .ok_or_else(|| ApiError::missing("data.dataset", REQUIRED))?;
         let list = fields
             .operations
             .ok_or_else(|| ApiError::missing("data.operations", REQUIRED))?;
-        if dataset.len() > limits.records {
-            let limit = limits.records as u64;
-            return Err(ApiError::over(
-                "data.dataset",
-                "records",
-                dataset.len(),
-                limit,
-            ));
-        }
         let operations = parse_operations("data.", &list, limits)?;
-        let records = operations::records_of(dataset).map_err(|e| refused("data.dataset", e))?;
+        let mut records = Vec::new();
+        decode::each(dataset, "data.dataset", |index, value| {
+            if index >= limits.records {
+                let (got, limit) = (index + 1, limits.records as u64);
+                return Err(ApiError::over("data.dataset", "records", got, limit));
+            }
+            let record = operations::record_of(index as u64, value);
+            records.push(record.map_err(|error| refused("data.dataset", error))?);
+            Ok(())
+        })?;
         Ok(Self {
             records,
             operations,
@@ -85,5 +86,32 @@ pub fn refused(prefix: &str, error: OperationError) -> ApiError {
             ApiError::invalid(&format!("{prefix}{path}"), message)
         }
         other => ApiError::new(ErrorCode::InvalidField, other.to_string()).at(prefix.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dataset_is_refused_where_it_goes_wrong() {
+        let limits = Limits {
+            records: 2,
+            ..Limits::default()
+        };
+        let parse = |dataset: &str| {
+            let json = format!(r#"{{"operations":[],"dataset":{dataset}}}"#);
+            let data: &RawValue = serde_json::from_str(&json).unwrap();
+            Processing::parse(data, &limits).map(|p| p.records.len())
+        };
+        assert_eq!(parse("[{},{}]"), Ok(2));
+        // The third is refused before the rest is read, which is no object.
+        let error = parse("[{},{},{},4]").unwrap_err();
+        assert_eq!(error.code, ErrorCode::LimitExceeded, "{error}");
+        let error = parse("[{},7,{},{}]").unwrap_err();
+        assert!(error.message.contains("record 1"), "{error}");
+        let error = parse(r#"{"a":1}"#).unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidField, "{error}");
+        assert_eq!(error.field.as_deref(), Some("data.dataset"));
     }
 }
