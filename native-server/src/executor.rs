@@ -16,6 +16,7 @@ use sommos_core::{
 };
 
 use crate::{
+    allocator,
     queue::{Executor, Failure, Work, WorkControl},
     sandbox::{self, Sandbox, SandboxError},
 };
@@ -103,11 +104,12 @@ fn failed(error: ApiError) -> Failure {
 
 impl Executor for TaskExecutor {
     fn run(&self, work: &Work, control: &WorkControl) -> Result<Bytes, Failure> {
-        match work.kind {
+        let result = match work.kind {
             Kind::Job | Kind::Task => self.task(work, control),
             Kind::Chunk => self.chunk(work, control),
-        }
-        .map(Bytes::from)
+        };
+        allocator::trim_after(work.payload.len());
+        result.map(Bytes::from)
     }
 }
 

@@ -13,12 +13,14 @@
 
 mod counting;
 mod ledger;
+mod trim;
 
 #[cfg(test)]
 mod tests;
 
 pub use counting::CountingAllocator;
 pub use ledger::PEAK_ERROR_BYTES;
+pub use trim::trim_after;
 
 use serde::Serialize;
 

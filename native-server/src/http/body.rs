@@ -10,7 +10,7 @@ use sommos_core::wire::{ApiError, ErrorCode};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Call;
-use crate::app::App;
+use crate::{allocator, app::App};
 
 /// From this size on a body is decoded on a blocking thread: below it, decoding takes less than a
 /// hop costs.
@@ -90,13 +90,20 @@ async fn read(mut body: Limited<&mut Body>, limit: usize) -> Result<Bytes, ApiEr
     if body.is_end_stream() {
         return Ok(first);
     }
-    let mut bytes = BytesMut::with_capacity(announced(&body).unwrap_or(0) + first.len());
+    // A buffer that grows would hold the body twice: one of unknown size gets room for the largest
+    // body once it is no longer small; pages that are not written to take no memory.
+    let room = announced(&body).map_or(INLINE_BYTES, |rest| rest + first.len());
+    let mut bytes = BytesMut::with_capacity(room.min(limit));
     bytes.extend_from_slice(&first);
     while let Some(frame) = body.frame().await {
         // Trailers say nothing here.
-        if let Ok(data) = frame.map_err(|error| unread(error, limit))?.into_data() {
-            bytes.extend_from_slice(&data);
+        let Ok(data) = frame.map_err(|error| unread(error, limit))?.into_data() else {
+            continue;
+        };
+        if bytes.len() + data.len() > bytes.capacity() {
+            bytes.reserve(limit - bytes.len());
         }
+        bytes.extend_from_slice(&data);
     }
     Ok(bytes.freeze())
 }
@@ -159,6 +166,12 @@ pub(crate) async fn cpu<T: Send + 'static>(
         .acquire()
         .await
         .map_err(|_| ApiError::new(ErrorCode::Unavailable, "shutting down"))?;
+    let work = move || {
+        let result = work();
+        // usize::MAX stands for a size that is not known.
+        allocator::trim_after(if bytes == usize::MAX { 0 } else { bytes });
+        result
+    };
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|error| Err(ApiError::new(ErrorCode::Internal, error.to_string())))
