@@ -177,7 +177,9 @@ fn cancel(server: &Server, name: &str, body: Body, after: Duration) -> anyhow::R
     let id = submit(&mut client, &body)?;
     drop(body);
     until_running(&mut client, &id)?;
+    let busy_from = server.cpu_ticks()?;
     thread::sleep(after);
+    let busy = (server.cpu_ticks()? - busy_from) as f64 / after.as_secs_f64();
     let before = fetch(&mut client, &id)?.context("unknown")?;
     ensure!(
         before["status"] == "running",
@@ -188,10 +190,12 @@ fn cancel(server: &Server, name: &str, body: Body, after: Duration) -> anyhow::R
     let answer = client.delete(&format!("/api/performance/async/job/{id}"))?;
     let answered = asked.elapsed();
     let rest = rest(server)?;
+    ensure!(busy > 20.0, "{name} was not at work: {busy:.0} %");
     ensure!(answer.status == 200, "DELETE: {}", answer.status);
     let job = fetch(&mut client, &id)?.context("unknown")?;
     println!(
-        "  {name} cancelled at {} %: answered after {answered:.1?}, at rest {} later",
+        "  {name} at {} % and {busy:.0} % of a core cancelled: answered after {answered:.1?}, at rest \
+         {} later",
         before["progress"],
         rest.map_or("NOT".to_owned(), |r| format!("{} ms", r.as_millis()))
     );

@@ -48,16 +48,16 @@ pub(crate) fn check(options: &Options) -> anyhow::Result<()> {
 
 /// A job that outlasts the grace.
 fn endless() -> String {
-    let n: Vec<u64> = (0..20_000).collect();
+    let n: Vec<u64> = (0..200_000).collect();
     let items: Vec<u64> = n.iter().map(|i| i % 997).collect();
-    let users: Vec<u64> = n.iter().map(|i| i / 20).collect();
+    let users: Vec<u64> = n.iter().map(|i| i / 100).collect();
     let ratings: Vec<f64> = n
         .iter()
         .map(|i| (i * 7919 % 9) as f64 / 2.0 + 0.5)
         .collect();
     json!({"jobType": "model_training", "data": {
         "trainingData": {"users": users, "items": items, "ratings": ratings},
-        "parameters": {"epochs": 1000, "factors": 512, "heldOutFraction": 0}}})
+        "parameters": {"epochs": 1000, "factors": 256, "heldOutFraction": 0}}})
     .to_string()
 }
 

@@ -25,16 +25,16 @@ const P99_MAX: Duration = Duration::from_millis(250);
 /// Name, source, and the words of which one must be in the error. None: it may succeed, but then
 /// every value that it returns must be `undefined`.
 const CASES: [(&str, &str, &[&str]); 17] = [
-    ("endless loop", "chunk => { for (;;) {} }", &["time"]),
+    ("endless loop", "chunk => { for (;;) {} }", &["longer than"]),
     (
         "endless sorts",
         "chunk => { for (;;) { Array.from({length: 100000}, (_, i) => -i).sort((a, b) => a - b); } }",
-        &["time", "memory"],
+        &["longer than", "memory"],
     ),
     (
         "one endless builtin",
         "chunk => { const a = new Array(30000000).fill(1); for (;;) a.includes(2); }",
-        &["time", "memory"],
+        &["longer than", "memory"],
     ),
     (
         "memory bomb",
@@ -59,7 +59,7 @@ const CASES: [(&str, &str, &[&str]); 17] = [
     (
         "ReDoS",
         "chunk => [/^(a+)+$/.test('a'.repeat(64) + 'b')]",
-        &["time", "regular", "backtrack", "interrupt"],
+        &["longer than", "regular", "backtrack", "interrupt"],
     ),
     (
         "1 GB of output",
@@ -69,7 +69,7 @@ const CASES: [(&str, &str, &[&str]); 17] = [
     (
         "output over its limit",
         "chunk => Array.from({length: 34000000}, () => 1)",
-        &["output", "memory", "bytes", "time"],
+        &["output", "memory", "bytes", "longer than"],
     ),
     (
         "throws",
@@ -79,7 +79,7 @@ const CASES: [(&str, &str, &[&str]); 17] = [
     (
         "throws a throwing object",
         "chunk => { throw {get message() { for (;;) {} }}; }",
-        &["time", "processor"],
+        &["longer than", "processor"],
     ),
     (
         "names of the host",
@@ -189,7 +189,8 @@ fn judge(
     let results = batch["results"].as_array().cloned().unwrap_or_default();
     let harmless = results.iter().all(|v| v == "undefined");
     let failed = batch["failedChunks"] == 1 && results.is_empty();
-    let clear = words.iter().any(|word| error.to_lowercase().contains(word));
+    let mut words_of_crowds = words.iter().chain(&["longer than"][usize::from(alone)..]);
+    let clear = words_of_crowds.any(|word| error.to_lowercase().contains(word));
     let right = if words.is_empty() {
         harmless && !results.is_empty() || failed && !error.is_empty()
     } else {

@@ -53,12 +53,13 @@ fn rounds(options: &Options, load: &Load) -> anyhow::Result<()> {
     let mut rng = Rng::new(options.seed);
     let folder = Folder::new()?;
     let mut audit = Audit::default();
-    let (mut slowest, mut in_flight, mut unstored) = (Duration::ZERO, 0, 0);
+    let (mut slowest, mut in_flight, mut unstored, mut orphans) = (Duration::ZERO, 0, 0, 0);
     for round in 0..options.rounds {
         let server = Server::start(folder.path(), &[])?;
         slowest = slowest.max(server.ready_after);
         load.aim(Some(server.address));
         thread::sleep(Duration::from_millis(LIFE_MS + rng.below(LIFE_SPREAD_MS)));
+        let children = server.children()?;
         server.kill()?;
         load.aim(None);
         // What was acknowledged before this look must be in the file.
@@ -72,6 +73,7 @@ fn rounds(options: &Options, load: &Load) -> anyhow::Result<()> {
             .filter(|(id, _)| !ids.contains(id.as_str()))
             .count();
         in_flight += found.running;
+        orphans += children.iter().filter(|child| child.lives()).count();
     }
     let server = Server::start(folder.path(), &[])?;
     load.stop();
@@ -98,11 +100,13 @@ fn rounds(options: &Options, load: &Load) -> anyhow::Result<()> {
         outcome.wrong.len()
     );
     println!(
-        "  completed rows found changed later: {} of {} looks; completions counted: {counted:?}, \
+        "  stale completions accepted: {} (completed rows found changed in {} looks); children that \
+         outlived their server: {orphans}; completions counted: {counted:?}, \
          completed rows: {}; slowest restart {slowest:?}",
         audit.changed, audit.looks, found.completed_jobs
     );
     outcome.check()?;
+    ensure!(orphans == 0, "children outlived their server");
     ensure!(unstored == 0, "acknowledged before it was on disk");
     ensure!(audit.changed == 0, "completed jobs were completed again");
     ensure!(

@@ -53,11 +53,7 @@ impl Slow {
         let mut slow = Vec::new();
         let mut client = server.client();
         for n in 0..SLOW as u64 {
-            let body = if n % 2 == 0 {
-                similarity(n)
-            } else {
-                training(n)
-            };
+            let body = similarity(n);
             let began = Instant::now();
             let answer = client.post("/api/performance/async/job", &body)?.ok()?;
             let id = text(&answer["jobId"]);
@@ -73,11 +69,11 @@ impl Slow {
     }
 }
 
-/// All pairs of 500 entities with 60 ratings each that are no multiples of 1/8.
+/// All pairs of 800 to 1700 entities with 60 ratings each that are no multiples of 1/8.
 fn similarity(seed: u64) -> String {
     let mut rng = Rng::new(seed);
     let (mut users, mut items, mut ratings) = (Vec::new(), Vec::new(), Vec::new());
-    for user in 0..500u64 {
+    for user in 0..800 + 300 * seed {
         for step in 0..60u64 {
             users.push(user);
             items.push(step * 5 + rng.below(5));
@@ -87,22 +83,6 @@ fn similarity(seed: u64) -> String {
     let data = json!({"users": users, "items": items, "ratings": ratings, "algorithm": "pearson",
         "options": {"minSimilarity": -2, "limit": 50}});
     format!(r#"{{"jobType":"similarity_calculation",{OPTIONS},"data":{data}}}"#)
-}
-
-/// A model over few ratings, trained for long.
-fn training(seed: u64) -> String {
-    let mut rng = Rng::new(seed);
-    let (mut users, mut items, mut ratings) = (Vec::new(), Vec::new(), Vec::new());
-    for user in 0..100u64 {
-        for step in 0..20u64 {
-            users.push(user);
-            items.push(step * 5 + rng.below(5));
-            ratings.push((rng.below(9) + 2) as f64 / 2.0);
-        }
-    }
-    let data = json!({"trainingData": {"users": users, "items": items, "ratings": ratings},
-        "parameters": {"epochs": 1000, "heldOutFraction": 0, "factors": 64}});
-    format!(r#"{{"jobType":"model_training",{OPTIONS},"data":{data}}}"#)
 }
 
 fn quick(n: u64) -> String {

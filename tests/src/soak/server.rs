@@ -197,9 +197,16 @@ pub(crate) struct Stat {
     pub(crate) parent: u32,
     /// User and system time, 10 ms each.
     pub(crate) ticks: u64,
+    born: u64,
 }
 
 impl Stat {
+    /// Whether the same process is still there, other than as a zombie that its new parent has not
+    /// buried yet.
+    pub(crate) fn lives(&self) -> bool {
+        Self::of(self.pid).is_ok_and(|now| now.born == self.born && now.state != 'Z')
+    }
+
     fn of(pid: u32) -> anyhow::Result<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         // The name stands in parentheses and may hold anything.
@@ -213,6 +220,7 @@ impl Stat {
             state: fields.first().and_then(|s| s.chars().next()).unwrap_or('?'),
             parent: u32::try_from(number(1)?)?,
             ticks: number(11)? + number(12)?,
+            born: number(19)?,
         })
     }
 }
