@@ -3,9 +3,10 @@
 use anyhow::{Context as _, ensure};
 use axum::{body::Body, response::Response};
 use hyper::{
-    HeaderMap, StatusCode,
+    HeaderMap, Method, StatusCode,
     header::{self, HeaderValue},
 };
+use sommos_core::wire::{ApiError, ErrorCode};
 
 /// The origins that browsers may call from.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +40,29 @@ impl Cors {
     pub fn allowed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(header::ORIGIN)?;
         self.0.contains(origin).then(|| origin.clone())
+    }
+
+    /// Refuses what another origin's page asks to change. Browsers send such a request without
+    /// asking when it looks like a form's, and hide only the answer; the state would be changed.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for an `Origin` that is neither listed nor this server's own (its `Host`).
+    pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+        let Some(origin) = headers.get(header::ORIGIN) else {
+            return Ok(());
+        };
+        if matches!(*method, Method::GET | Method::HEAD) || self.0.contains(origin) {
+            return Ok(());
+        }
+        let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+        let authority = origin.as_bytes().rsplit(|b| *b == b'/').next();
+        if host.is_some() && host == authority {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            ErrorCode::Forbidden,
+            "this origin is not allowed; the server lists allowed ones in --cors-origin",
+        ))
     }
 
     /// The answer to a preflight request: without the headers that allow it, browsers refuse.
@@ -93,5 +117,24 @@ mod tests {
         assert!(cors.allowed(&HeaderMap::new()).is_none());
         assert!(Cors::new(&["yacht.example".to_owned()]).is_err());
         assert!(Cors::new(&["https://yacht.example/path".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn other_origins_change_nothing() {
+        let cors = Cors::new(&["https://yacht.example".to_owned()]).unwrap();
+        let headers = |origin| {
+            HeaderMap::from_iter([
+                (header::ORIGIN, HeaderValue::from_static(origin)),
+                (header::HOST, HeaderValue::from_static("127.0.0.1:8080")),
+            ])
+        };
+        let check = |origin| cors.check(&Method::POST, &headers(origin)).is_ok();
+        assert!(check("https://yacht.example") && check("http://127.0.0.1:8080"));
+        assert!(!check("https://other.example") && !check("null"));
+        assert!(
+            cors.check(&Method::GET, &headers("https://other.example"))
+                .is_ok()
+        );
+        assert!(cors.check(&Method::POST, &HeaderMap::new()).is_ok());
     }
 }

@@ -115,6 +115,7 @@ async fn answer(
     request: Request,
 ) -> Result<Reply, ApiError> {
     let info = route.info();
+    app.cors.check(request.method(), request.headers())?;
     let authorization = request
         .headers()
         .get(header::AUTHORIZATION)
