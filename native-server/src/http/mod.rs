@@ -19,6 +19,7 @@ pub use docs::openapi_document;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -129,10 +130,11 @@ async fn answer(
         request,
         param,
     };
-    if unlimited(info) {
-        return handle(route, call).await;
-    }
-    match tokio::time::timeout(app.config.request_timeout(), handle(route, call)).await {
+    let limit = match unlimited(info) {
+        true => Duration::MAX,
+        false => app.config.request_timeout(),
+    };
+    match tokio::time::timeout(limit, handle(route, call)).await {
         Ok(result) => result,
         Err(_) => Err(ApiError::new(
             ErrorCode::RequestTimeout,
@@ -155,9 +157,16 @@ fn unlimited(info: &RouteInfo) -> bool {
 
 async fn handle(route: Route, call: Call) -> Result<Reply, ApiError> {
     match route {
-        Route::CacheStats => cache::stats(&call),
         Route::CacheSet => cache::set(call).await,
         Route::CacheGet => cache::get(&call),
+        // On the heap: else each of the calls above would carry, and move, room for the largest.
+        other => Box::pin(handle_other(other, call)).await,
+    }
+}
+
+async fn handle_other(route: Route, call: Call) -> Result<Reply, ApiError> {
+    match route {
+        Route::CacheStats => cache::stats(&call),
         Route::CacheDelete => cache::delete(&call),
         Route::CacheClear => cache::clear(&call),
         Route::CacheGetMany => cache::get_many(call).await,
