@@ -1,5 +1,6 @@
 //! Automation of the workspace: `cargo xtask setup|build|serve|test|bench|soak|vectors|openapi`.
 
+mod peers;
 mod shell;
 mod test;
 mod toolchain;
@@ -39,9 +40,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Run the long tests: simulation over many seeds, kill -9 under load, hostile input.
+    /// Run the long tests: simulation over many seeds, kill -9 under load, hostile input, real data.
     Soak {
-        /// Names and options: simulation kill hostile limits cancel; none: all.
+        /// Names and options: simulation kill hostile limits cancel golden drain; none: all.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -65,9 +66,11 @@ fn main() -> anyhow::Result<()> {
         Command::Test { only } => test::run(&only),
         Command::Bench { args } => {
             cargo(["build", "--release", "--package", "sommos-server"]).run()?;
-            cargo(["run", "--release", "--package", "sommos-bench", "--"])
-                .args(args)
-                .run()
+            let bench = cargo(["run", "--release", "--package", "sommos-bench", "--"]);
+            let bench = peers::install()
+                .into_iter()
+                .fold(bench, |b, (key, path)| b.env(key, path));
+            bench.args(args).run()
         }
         Command::Soak { args } => {
             cargo(["build", "--release", "--package", "sommos-server"]).run()?;

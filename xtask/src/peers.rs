@@ -1,0 +1,75 @@
+//! The peers of the benchmarks that are no crates: installed below `target/peers`, as far as they
+//! can be had. A benchmark whose peer is missing says so and measures the rest.
+
+use std::path::{Path, PathBuf};
+
+use crate::shell::{Step, root};
+
+const PYTHON_PACKAGES: [&str; 2] = ["numpy", "scikit-surprise"];
+const NODE_PACKAGES: [&str; 4] = ["bullmq", "ioredis", "express", "ml-matrix"];
+/// Debian's package, and the program that it brings.
+const DEBIAN_PACKAGES: [(&str, &str); 2] = [
+    ("wrk", "/usr/bin/wrk"),
+    ("redis-server", "/usr/bin/redis-server"),
+];
+
+/// Where the benchmarks find their peers: environment variables.
+pub fn install() -> Vec<(&'static str, PathBuf)> {
+    let folder = root().join("target/peers");
+    let python = python(&folder.join("python"));
+    let node = node(&folder.join("node"));
+    for (package, program) in DEBIAN_PACKAGES {
+        if !Path::new(program).exists() && Path::new("/usr/bin/apt-get").exists() {
+            let install = ["install", "-y", "-qq", "--no-install-recommends", package];
+            attempt(Step::new("apt-get").args(["update", "-qq"]));
+            attempt(Step::new("apt-get").args(install));
+        }
+    }
+    vec![
+        ("PYTHON", python.clone()),
+        ("SOMMOS_PYTHON", python),
+        ("NODE_PATH", node),
+    ]
+}
+
+fn python(folder: &Path) -> PathBuf {
+    let python = folder.join("bin/python");
+    if !folder.join("installed").exists() {
+        attempt(Step::new("python3").args(["-m", "venv"]).args([folder]));
+        let pip = ["-m", "pip", "install", "--quiet"];
+        if attempt(Step::new(&python).args(pip).args(PYTHON_PACKAGES)) {
+            // Only a mark: without it the installation is tried again.
+            let _ = std::fs::write(folder.join("installed"), "");
+        }
+    }
+    if python.exists() {
+        python
+    } else {
+        PathBuf::from("python3")
+    }
+}
+
+fn node(folder: &Path) -> PathBuf {
+    let modules = folder.join("node_modules");
+    if !modules.join("bullmq").exists() {
+        let install = ["install", "--silent", "--no-save", "--prefix"];
+        attempt(
+            Step::new("npm")
+                .args(install)
+                .args([folder])
+                .args(NODE_PACKAGES),
+        );
+    }
+    modules
+}
+
+/// Whether it went well; if not, the benchmark's own note says what is missing.
+fn attempt(step: Step) -> bool {
+    match step.run() {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("{error:#}");
+            false
+        }
+    }
+}
