@@ -261,8 +261,9 @@ pub(super) fn read_npy(
 /// A matrix as nested rows `[[1, 2], [3, 4]]` or flat `{rows, cols, data}`.
 #[derive(Debug)]
 pub(super) struct MatrixInput {
-    rows: usize,
-    cols: usize,
+    // Claims, not yet sizes: a claim may be more than this machine's usize.
+    rows: u64,
+    cols: u64,
     data: Vec<f64>,
 }
 
@@ -278,7 +279,12 @@ impl MatrixInput {
                 limits.matrix_elements as u64,
             ));
         }
-        Matrix::from_vec(self.rows, self.cols, self.data, limits.matrix_elements)
+        let (Ok(rows), Ok(cols)) = (usize::try_from(self.rows), usize::try_from(self.cols)) else {
+            let (rows, cols) = (self.rows, self.cols);
+            let what = format!("{rows} x {cols} needs {rows} * {cols} elements, got {elements}");
+            return Err(ApiError::invalid(field, what));
+        };
+        Matrix::from_vec(rows, cols, self.data, limits.matrix_elements)
             .map_err(|error| ApiError::invalid(field, error))
     }
 }
@@ -309,7 +315,7 @@ impl<'de> Visitor<'de> for MatrixVisitor {
             if seq.next_element_seed(Row(&mut matrix.data))?.is_none() {
                 break;
             }
-            let length = matrix.data.len() - before;
+            let length = (matrix.data.len() - before) as u64;
             if matrix.rows == 0 {
                 matrix.cols = length;
             } else if length != matrix.cols {
@@ -331,8 +337,8 @@ impl<'de> Visitor<'de> for MatrixVisitor {
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MatrixInput, A::Error> {
         #[derive(Deserialize)]
         struct Flat {
-            rows: usize,
-            cols: usize,
+            rows: u64,
+            cols: u64,
             data: Elements,
         }
         let flat = Flat::deserialize(de::value::MapAccessDeserializer::new(map))?;
