@@ -163,9 +163,9 @@ impl App {
     pub async fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.ending.send_replace(true);
-        self.queue
-            .drain(Duration::from_millis(self.config.grace_ms))
-            .await;
+        // The last tenth is for stopping what still runs, writing it down and closing.
+        let grace = Duration::from_millis(self.config.grace_ms);
+        self.queue.drain(grace - grace / 10).await;
     }
 
     /// Defaults of a job's submission.

@@ -67,19 +67,26 @@ impl Server {
             tokio::spawn(crate::monitoring::sample(Arc::clone(&app))),
             tokio::spawn(crate::handlers::dispatch(Arc::clone(&app))),
         ];
+        let (drained, mut is_drained) = tokio::sync::watch::channel(false);
         let drain = {
             let app = Arc::clone(&app);
             async move {
                 stop.await;
                 tracing::info!("draining");
                 app.drain().await;
+                drained.send_replace(true);
             }
         };
         let grace = Duration::from_millis(app.config.grace_ms);
         tokio::select! {
             () = connections::serve(listener, Arc::clone(&app), drain) => {}
             // A client that keeps its connection open must not keep the server.
-            () = async { app.ended().await; tokio::time::sleep(2 * grace).await } => {}
+            () = async {
+                app.ended().await;
+                tokio::time::sleep(grace).await;
+                // Closed without a value: the drain ended with the connections.
+                let _ = is_drained.wait_for(|drained| *drained).await;
+            } => {}
         }
         background.iter().for_each(tokio::task::JoinHandle::abort);
         Ok(())
