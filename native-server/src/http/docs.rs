@@ -23,8 +23,8 @@ pub(super) fn openapi(call: &Call) -> Reply {
     Reply::json(json.clone()).tagged()
 }
 
-/// A page of our own: it loads nothing from elsewhere, and its script is in the page, allowed by
-/// its hash alone.
+/// A page of our own: it loads nothing from elsewhere. Its script stands in the page, which holds
+/// nothing that a caller wrote.
 pub(super) fn page() -> Reply {
     const PAGE: &str = include_str!("docs.html");
     const POLICY: &str = "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; \

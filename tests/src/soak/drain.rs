@@ -10,11 +10,10 @@ use super::{
     Options,
     audit::Audit,
     http::text,
-    load::{Load, Slow, fetch},
+    load::{Load, fetch, under_load},
     server::{Folder, Server},
 };
 
-const CLIENTS: u64 = 4;
 /// The grace of the server; every other round has a job that takes longer.
 const GRACE_MS: u64 = 2000;
 /// What ending may take beyond the grace: the last commit and the closing of the file.
@@ -22,28 +21,7 @@ const CLOSE_MS: u64 = 500;
 
 /// The check.
 pub(crate) fn check(options: &Options) -> anyhow::Result<()> {
-    let load = {
-        let folder = Folder::new()?;
-        Load::new(Slow::measure(&Server::start(folder.path(), &[])?)?)
-    };
-    thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|n| {
-                scope.spawn({
-                    let load = &load;
-                    move || load.client(options.seed + n)
-                })
-            })
-            .collect();
-        let result = rounds(options, &load);
-        load.stop();
-        for client in clients {
-            client
-                .join()
-                .map_err(|_| anyhow::anyhow!("a client panicked"))??;
-        }
-        result
-    })
+    under_load(options.seed, |load| rounds(options, load))
 }
 
 /// A job that outlasts the grace.

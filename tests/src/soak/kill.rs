@@ -13,40 +13,17 @@ use sommos_core::rng::Rng;
 use super::{
     Options,
     audit::Audit,
-    load::{Load, Slow},
+    load::{Load, under_load},
     server::{Folder, Server},
 };
 
-/// Clients that submit.
-const CLIENTS: u64 = 4;
 /// A server's life is at least this and at most as much more, milliseconds.
 const LIFE_MS: u64 = 60;
 const LIFE_SPREAD_MS: u64 = 600;
 
 /// The check.
 pub(crate) fn check(options: &Options) -> anyhow::Result<()> {
-    let load = {
-        let folder = Folder::new()?;
-        Load::new(Slow::measure(&Server::start(folder.path(), &[])?)?)
-    };
-    thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|n| {
-                scope.spawn({
-                    let load = &load;
-                    move || load.client(options.seed + n)
-                })
-            })
-            .collect();
-        let result = rounds(options, &load);
-        load.stop();
-        for client in clients {
-            client
-                .join()
-                .map_err(|_| anyhow::anyhow!("a client panicked"))??;
-        }
-        result
-    })
+    under_load(options.seed, |load| rounds(options, load))
 }
 
 fn rounds(options: &Options, load: &Load) -> anyhow::Result<()> {

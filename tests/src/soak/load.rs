@@ -18,7 +18,7 @@ use sommos_core::rng::Rng;
 
 use super::{
     http::{Client, text},
-    server::Server,
+    server::{Folder, Server},
 };
 
 /// Jobs of the slow kinds: their bodies, and their results on an undisturbed server.
@@ -30,6 +30,34 @@ const SLOW_PERCENT: u64 = 2;
 const BATCH_PERCENT: u64 = 10;
 /// No attempt is the last: only the server's end may interrupt these jobs.
 const OPTIONS: &str = r#""options":{"retries":100,"retryDelay":20}"#;
+
+/// Clients that submit at once.
+const CLIENTS: u64 = 4;
+
+/// Runs `rounds` while clients submit; what a client could not do fails the check.
+pub(crate) fn under_load(
+    seed: u64,
+    rounds: impl FnOnce(&Load) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let load = {
+        let folder = Folder::new()?;
+        Load::new(Slow::measure(&Server::start(folder.path(), &[])?)?)
+    };
+    thread::scope(|scope| {
+        let load = &load;
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|n| scope.spawn(move || load.client(seed + n)))
+            .collect();
+        let result = rounds(load);
+        load.stop();
+        for client in clients {
+            client
+                .join()
+                .map_err(|_| anyhow::anyhow!("a client panicked"))??;
+        }
+        result
+    })
+}
 
 /// What an acknowledged id must come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
