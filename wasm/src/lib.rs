@@ -1,5 +1,21 @@
 //! Bindings of the core for JavaScript: one file a class. They translate and do nothing else.
+//!
+//! A module of the package is this crate with some of its features; see `Cargo.toml`.
 
-mod service;
+mod error;
 
-pub use service::{Answer, Service};
+#[cfg(any(feature = "engine", feature = "tasks", feature = "codecs"))]
+mod checkpoint;
+#[cfg(feature = "codecs")]
+pub mod codecs;
+#[cfg(feature = "engine")]
+pub mod matrix;
+#[cfg(feature = "service")]
+pub mod service;
+#[cfg(feature = "engine")]
+pub mod similarity;
+#[cfg(feature = "tasks")]
+pub mod tasks;
+
+#[cfg(feature = "threads")]
+pub use wasm_bindgen_rayon::init_thread_pool;

@@ -12,10 +12,14 @@
 //! writes. ruzstd knows a single level, about zstd's 1, and takes it for all. Brotli carries no
 //! checksum, so that a changed byte may go unnoticed; of the others it does not.
 //!
+//! Builds without the features `brotli` or `zstd` (both on by default) are smaller and refuse these
+//! codecs by name.
+//!
 //! Memory is the input, the output, and the codec's window and tables: 32 KiB for gzip and
 //! deflate, up to 12 MiB for lz4, up to 16 MiB for brotli; for zstd up to the output limit, at
 //! least 8 MiB and at most 128 MiB.
 
+#[cfg(feature = "brotli")]
 mod brotli;
 mod deflate;
 mod lz4;
@@ -24,6 +28,7 @@ mod native;
 mod output;
 #[cfg(any(test, not(feature = "native-codecs")))]
 mod portable;
+#[cfg(feature = "zstd")]
 mod zstd;
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
@@ -138,6 +143,9 @@ pub enum CompressError {
     /// No codec of that name.
     #[error("unknown codec {0:?}; known are gzip, deflate, brotli, lz4 and zstd")]
     UnknownCodec(String),
+    /// A codec that this build leaves out.
+    #[error("{0} is not part of this build")]
+    NotBuilt(Codec),
     /// A level that the codec does not have.
     #[error("{codec} has no level {level}; it has {min} to {max}")]
     Level {
@@ -199,6 +207,20 @@ pub enum CompressError {
     /// The caller stopped it.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+impl CompressError {
+    /// The same as a word for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownCodec(_) | Self::NotBuilt(_) => "UNKNOWN_NAME",
+            Self::Level { .. } => "INVALID_FIELD",
+            Self::TooLarge { .. } | Self::RatioExceeded { .. } => "TOO_LARGE",
+            Self::Stopped(_) => "CANCELLED",
+            _ => "CORRUPT_DATA",
+        }
+    }
 }
 
 /// How much output one decompression may make.
@@ -274,6 +296,7 @@ trait Backend {
     type Inflate: deflate::Inflate;
     type Deflate: deflate::Deflate;
 
+    #[cfg(feature = "zstd")]
     fn zstd_compress<C: Control + ?Sized>(
         level: u32,
         input: &[u8],
@@ -281,6 +304,7 @@ trait Backend {
     ) -> Result<Vec<u8>, CompressError>;
 
     /// Decodes the frame that `input` starts with; gives its length.
+    #[cfg(feature = "zstd")]
     fn zstd_frame<C: Control + ?Sized>(
         input: Input<'_, C>,
         out: &mut Output,
@@ -307,9 +331,13 @@ fn compress_with<B: Backend, C: Control + ?Sized>(
     match codec {
         Codec::Gzip => deflate::gzip::<B::Deflate, C>(level, input, control),
         Codec::Deflate => deflate::zlib::<B::Deflate, C>(level, input, control),
+        #[cfg(feature = "brotli")]
         Codec::Brotli => brotli::compress(level, input, control),
         Codec::Lz4 => lz4::compress(input, control),
+        #[cfg(feature = "zstd")]
         Codec::Zstd => B::zstd_compress(level, input, control),
+        #[cfg(not(all(feature = "brotli", feature = "zstd")))]
+        _ => Err(CompressError::NotBuilt(codec)),
     }
 }
 
@@ -330,9 +358,13 @@ fn decompress_with<B: Backend, C: Control + ?Sized>(
     match codec {
         Codec::Gzip => deflate::gunzip::<B::Inflate, C>(input, &mut out)?,
         Codec::Deflate => deflate::unzlib::<B::Inflate, C>(input, &mut out)?,
+        #[cfg(feature = "brotli")]
         Codec::Brotli => brotli::decompress(input, &mut out)?,
         Codec::Lz4 => lz4::decompress(input, &mut out)?,
+        #[cfg(feature = "zstd")]
         Codec::Zstd => zstd::decompress::<B, C>(input, &mut out)?,
+        #[cfg(not(all(feature = "brotli", feature = "zstd")))]
+        _ => return Err(CompressError::NotBuilt(codec)),
     }
     Ok(out.into_vec())
 }

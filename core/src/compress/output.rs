@@ -39,6 +39,7 @@ impl Output {
         self.written
     }
 
+    #[cfg(feature = "zstd")]
     pub(super) fn limit(&self) -> usize {
         self.limit
     }
@@ -80,6 +81,7 @@ impl Output {
 
     /// Copies `bytes` behind what is written.
     #[cfg(any(test, not(feature = "native-codecs")))]
+    #[cfg(any(feature = "brotli", feature = "zstd"))]
     pub(super) fn extend(&mut self, mut bytes: &[u8]) -> Result<(), CompressError> {
         while !bytes.is_empty() {
             let room = self.room();

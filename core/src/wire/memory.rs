@@ -218,7 +218,7 @@ pub fn compress_refused(error: CompressError) -> ApiError {
     let message = error.to_string();
     match error {
         CompressError::Stopped(stopped) => stopped.into(),
-        CompressError::UnknownCodec(_) => {
+        CompressError::UnknownCodec(_) | CompressError::NotBuilt(_) => {
             ApiError::new(ErrorCode::UnknownName, message).at("algorithm")
         }
         CompressError::Level { .. } => ApiError::invalid("level", message),
