@@ -80,7 +80,7 @@ export abstract class Emitter<E extends EventMap> {
 
   #listenerFailed(event: keyof E, error: unknown): void {
     if (event !== 'error' && this.#entries.has('error')) {
-      (this.emit as (event: string, error: unknown) => boolean).call(this, 'error', error);
+      (this as unknown as Emitter<{ error: [unknown] }>).emit('error', error);
     } else {
       console.error(`a listener of ${String(event)} failed:`, error);
     }

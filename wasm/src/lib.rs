@@ -9,6 +9,8 @@ mod checkpoint;
 #[cfg(feature = "codecs")]
 pub mod codecs;
 #[cfg(feature = "engine")]
+pub mod compress;
+#[cfg(feature = "engine")]
 pub mod matrix;
 #[cfg(feature = "service")]
 pub mod service;

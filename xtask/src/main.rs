@@ -1,5 +1,6 @@
 //! Automation of the workspace: `cargo xtask setup|build|serve|test|bench|soak|vectors|openapi`.
 
+mod node;
 mod peers;
 mod shell;
 mod test;
@@ -22,6 +23,15 @@ enum Command {
     Setup,
     /// Build the server (release) and the wasm package.
     Build,
+    /// Build the npm package into pkg/dist; sizes are printed and held to their limits.
+    BuildPkg {
+        /// Faster to build: no link-time optimization, no wasm-opt, no limits.
+        #[arg(long)]
+        dev: bool,
+        /// Modules to build anew: engine scalar threads tasks codecs service; none: all.
+        #[arg(long)]
+        only: Vec<String>,
+    },
     /// Build and run the server; arguments after `--` are its own.
     Serve {
         /// Arguments of the server.
@@ -58,8 +68,9 @@ fn main() -> anyhow::Result<()> {
         Command::Setup => toolchain::setup(),
         Command::Build => {
             cargo(["build", "--release", "--package", "sommos-server"]).run()?;
-            wasm::build().map(|_| ())
+            wasm::build_pkg(false, &[])
         }
+        Command::BuildPkg { dev, only } => wasm::build_pkg(dev, &only),
         Command::Serve { args } => cargo(["run", "--release", "--package", "sommos-server", "--"])
             .args(args)
             .run(),

@@ -152,7 +152,8 @@ fn vectors(tally: &mut Tally) -> anyhow::Result<()> {
 
 fn wasm_vectors(tally: &mut Tally) -> anyhow::Result<()> {
     toolchain::node()?;
-    let module = wasm::build()?;
+    let module = std::path::PathBuf::from("pkg/dist");
+    wasm::build_pkg(false, &[])?;
     let run = cargo([
         "run",
         "--package",

@@ -22,7 +22,8 @@ const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "l
 
 /// Installs what is lacking: today a way to compile for wasm.
 pub fn setup() -> anyhow::Result<()> {
-    find().map(|_| ())?;
+    find(false)?;
+    find(true)?;
     node()?;
     println!("everything that the build and the tests need is here");
     Ok(())
@@ -45,15 +46,20 @@ pub fn node() -> anyhow::Result<String> {
     Ok(version)
 }
 
-/// Looks for a toolchain, trying to add what lacks: rustup's target first, then Debian's packages.
-pub fn find() -> anyhow::Result<WasmRust> {
-    if let Some(found) = look() {
+/// Looks for a toolchain, trying to add what lacks: rustup's first, then Debian's packages. The
+/// threaded build needs the sources of the standard library.
+pub fn find(sources: bool) -> anyhow::Result<WasmRust> {
+    if let Some(found) = look(sources) {
         return Ok(found);
     }
     eprintln!("no Rust for wasm32-unknown-unknown is here; trying to add one");
-    let target = ["target", "add", "wasm32-unknown-unknown"];
-    if Step::new("rustup").args(target).run().is_ok()
-        && let Some(found) = look()
+    let add = if sources {
+        ["component", "add", "rust-src"]
+    } else {
+        ["target", "add", "wasm32-unknown-unknown"]
+    };
+    if Step::new("rustup").args(add).run().is_ok()
+        && let Some(found) = look(sources)
     {
         return Ok(found);
     }
@@ -63,16 +69,17 @@ pub fn find() -> anyhow::Result<WasmRust> {
         install.extend(DEBIAN_PACKAGES);
         apt(&install)?;
     }
-    look().context(
-        "no Rust for wasm32-unknown-unknown: run `rustup target add wasm32-unknown-unknown`, or on \
-         Debian `apt-get install rustc-web cargo-web rust-web-src lld-22`",
+    look(sources).context(
+        "no Rust for wasm32-unknown-unknown: run `rustup target add wasm32-unknown-unknown` and \
+         `rustup component add rust-src`, or on Debian `apt-get install rustc-web cargo-web \
+         rust-web-src lld-22`",
     )
 }
 
-fn look() -> Option<WasmRust> {
+fn look(sources: bool) -> Option<WasmRust> {
     let sysroot = Step::new("rustc").args(["--print", "sysroot"]).output()?;
     let lib = Path::new(&sysroot).join("lib/rustlib");
-    if lib.join("wasm32-unknown-unknown/lib").exists() {
+    if !sources && lib.join("wasm32-unknown-unknown/lib").exists() {
         return Some(WasmRust::Prebuilt);
     }
     if lib.join("src/rust/library/std").exists() {

@@ -1,36 +1,129 @@
-//! The wasm build: cargo, then wasm-bindgen as a library (its version is that of the crate).
+//! The package's modules: cargo, wasm-bindgen as a library (its version is that of the crate),
+//! wasm-opt, and the TypeScript around them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use wasm_bindgen_cli_support::Bindgen;
 
-use crate::toolchain;
+use crate::{node, shell::Step, toolchain};
 
-/// Builds the single-threaded module and its bindings for Node; gives their folder.
-pub fn build() -> anyhow::Result<PathBuf> {
-    let target_dir = PathBuf::from("target/wasm-st");
-    toolchain::find()?
-        .cargo("build")
-        .args([
-            "--release",
-            "--package",
-            "sommos-wasm",
-            "--target",
-            "wasm32-unknown-unknown",
-        ])
-        .args(["--target-dir", "target/wasm-st"])
-        .env("RUSTFLAGS", "-C target-feature=+simd128")
-        .run()?;
-    let module = target_dir.join("wasm32-unknown-unknown/release/sommos_wasm.wasm");
-    let out = target_dir.join("node");
-    let mut bindgen = Bindgen::new();
-    bindgen
-        .input_path(&module)
-        .nodejs(true)
-        .context("wasm-bindgen for Node")?;
-    bindgen.generate(&out).context("wasm-bindgen")?;
-    let bytes = std::fs::metadata(out.join("sommos_wasm_bg.wasm"))?.len();
-    println!("wasm module: {bytes} bytes");
-    Ok(out)
+/// One module of the package.
+struct Module {
+    name: &'static str,
+    features: &'static str,
+    build: Build,
+}
+
+/// How it is compiled; each way has a target folder of its own.
+#[derive(Clone, Copy, PartialEq)]
+enum Build {
+    Simd,
+    Scalar,
+    Threads,
+}
+
+const MODULES: [Module; 6] = [
+    Module::new("engine", "engine", Build::Simd),
+    Module::new("scalar", "engine", Build::Scalar),
+    Module::new("threads", "threads", Build::Threads),
+    Module::new("tasks", "tasks", Build::Simd),
+    Module::new("codecs", "codecs", Build::Simd),
+    Module::new("service", "service", Build::Simd),
+];
+
+/// Most memory of the threaded module, bytes: shared memory must be reserved at its start.
+const SHARED_MEMORY_BYTES: usize = 1 << 30;
+
+impl Module {
+    const fn new(name: &'static str, features: &'static str, build: Build) -> Self {
+        Self {
+            name,
+            features,
+            build,
+        }
+    }
+
+    /// Compiles it and writes its bindings to `pkg/src/generated/NAME`.
+    fn build(&self, dev: bool) -> anyhow::Result<()> {
+        let target = self.build.target_dir();
+        let profile = if dev { "release" } else { "wasm" };
+        toolchain::find(self.build == Build::Threads)?
+            .cargo("build")
+            .args(["--quiet", "--package", "sommos-wasm", "--lib"])
+            .args(["--no-default-features", "--features", self.features])
+            .args(["--profile", profile, "--target", TARGET])
+            .args(["--target-dir", target])
+            .env("RUSTFLAGS", self.build.rustflags())
+            .run()?;
+        let module = Path::new(target)
+            .join(TARGET)
+            .join(profile)
+            .join("sommos_wasm.wasm");
+        let out = PathBuf::from("pkg/src/generated").join(self.name);
+        let mut bindgen = Bindgen::new();
+        bindgen
+            .input_path(&module)
+            .out_name(self.name)
+            .web(true)
+            .context("wasm-bindgen")?;
+        bindgen.typescript(true).omit_default_module_path(true);
+        bindgen.generate(&out).context("wasm-bindgen")?;
+        if !dev {
+            node::wasm_opt(&out.join(format!("{}_bg.wasm", self.name)))?;
+        }
+        Ok(())
+    }
+}
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+impl Build {
+    fn target_dir(self) -> &'static str {
+        match self {
+            Self::Simd => "target/wasm-simd",
+            Self::Scalar => "target/wasm-scalar",
+            Self::Threads => "target/wasm-threads",
+        }
+    }
+
+    fn rustflags(self) -> String {
+        match self {
+            Self::Simd => "-C target-feature=+simd128".to_owned(),
+            Self::Scalar => String::new(),
+            // rustc no longer passes the linker's flags by itself.
+            Self::Threads => format!(
+                "-C target-feature=+simd128,+atomics,+bulk-memory,+mutable-globals \
+                 -C link-arg=--shared-memory -C link-arg=--max-memory={SHARED_MEMORY_BYTES} \
+                 -C link-arg=--import-memory -C link-arg=--export=__wasm_init_tls \
+                 -C link-arg=--export=__tls_size -C link-arg=--export=__tls_align \
+                 -C link-arg=--export=__tls_base"
+            ),
+        }
+    }
+}
+
+/// Builds the package into `pkg/dist`: every module, the facade, the types. With `dev` without
+/// link-time optimization and wasm-opt, and sizes are not held to their limits. `only` names the
+/// modules to build anew.
+pub fn build_pkg(dev: bool, only: &[String]) -> anyhow::Result<()> {
+    node::install(Path::new("pkg"))?;
+    let known: Vec<_> = MODULES.iter().map(|m| m.name).collect();
+    for name in only {
+        ensure!(
+            known.contains(&name.as_str()),
+            "unknown module {name:?}; known: {}",
+            known.join(" ")
+        );
+    }
+    for module in &MODULES {
+        if only.is_empty() || only.iter().any(|name| name == module.name) {
+            module.build(dev)?;
+        }
+    }
+    let mut build = Step::new("node").args(["pkg/scripts/build.mjs"]);
+    if dev {
+        build = build.args(["--dev"]);
+    }
+    build.run()
 }

@@ -1,0 +1,217 @@
+/**
+ * The heavy calls, as the compute worker runs them. Without a worker (workerd, or where none may
+ * be started) they run where they are called.
+ */
+import { SommosError } from '../errors.js';
+import type * as EngineBindings from '../generated/engine/engine.js';
+import type * as TasksBindings from '../generated/tasks/tasks.js';
+import type * as CodecsBindings from '../generated/codecs/codecs.js';
+import { readRatings, type RatingsInput } from '../parallel/ratings.js';
+import { ALGORITHMS, ROW_ALGORITHMS, type RowAlgorithm, type SimilarityAlgorithm } from '../parallel/algorithms.js';
+
+/** An identity of an entity or item. */
+export type Id = string | number;
+
+/** A matrix, row by row, in one typed array. */
+export interface FlatMatrix<A extends Float32Array | Float64Array = Float32Array | Float64Array> {
+  rows: number;
+  cols: number;
+  data: A;
+}
+
+/** Which pairs to keep. */
+export interface PairOptions {
+  algorithm: SimilarityAlgorithm;
+  minSimilarity: number;
+  minCommonItems: number | undefined;
+  maxPairs: number;
+  limit: number | undefined;
+  by: 'entity' | 'item';
+}
+
+/** Pairs in columns: `first` and `second` are positions in `ids`. */
+export interface PairColumns {
+  ids: Id[] | undefined;
+  first: Uint32Array;
+  second: Uint32Array;
+  similarity: Float64Array;
+  common: Uint32Array;
+}
+
+/** Each heavy call: what it takes and gives. */
+export interface Calls {
+  allPairs: { args: { ratings: RatingsInput; options: PairOptions }; result: PairColumns };
+  topK: {
+    args: { ratings: RatingsInput; options: PairOptions; k: number; queryIds: Id[] | undefined };
+    /** `first` has the offsets of the lists of `queries`. */
+    result: PairColumns & { queries: Uint32Array };
+  };
+  multiply: { args: { a: FlatMatrix; b: FlatMatrix }; result: FlatMatrix };
+  rowSimilarity: { args: { matrix: FlatMatrix; algorithm: RowAlgorithm }; result: FlatMatrix<Float64Array> };
+  rowNeighbours: {
+    args: { matrix: FlatMatrix; algorithm: RowAlgorithm; k: number };
+    result: { rows: Uint32Array; similarity: Float64Array };
+  };
+  task: { args: { taskType: string; data: unknown }; result: unknown };
+  compress: { args: { codec: string; level: number | undefined; bytes: Uint8Array }; result: Uint8Array };
+  decompress: { args: { codec: string; bytes: Uint8Array; maxBytes: number }; result: Uint8Array };
+}
+
+/** Where the calls find the modules. */
+export interface Engines {
+  engine: typeof EngineBindings;
+  tasks(): Promise<typeof TasksBindings>;
+  codecs(): Promise<typeof CodecsBindings>;
+}
+
+let engines: Engines | undefined;
+
+/** Called once the modules of this thread are loaded. */
+export function setEngines(loaded: Engines): void {
+  engines = loaded;
+}
+
+interface Outcome {
+  value: unknown;
+  transfer: Transferable[];
+}
+
+type Handlers = { [M in keyof Calls]: (e: Engines, args: Calls[M]['args']) => Outcome | Promise<Outcome> };
+
+const handlers: Handlers = {
+  allPairs({ engine }, { ratings, options }) {
+    const { table, ids } = openRatings(engine, ratings, options.by);
+    const wanted = pairOptions(engine, options);
+    try {
+      return columns(ids, table.allPairs(wanted));
+    } finally {
+      wanted.free();
+      table.free();
+    }
+  },
+
+  topK({ engine }, { ratings, options, k, queryIds }) {
+    const { table, ids, rowOf } = openRatings(engine, ratings, options.by);
+    const wanted = pairOptions(engine, options);
+    try {
+      const queries = queryIds && Uint32Array.from(queryIds, rowOf);
+      const lists = columns(ids, table.topK(k, queries, wanted));
+      const rows = queries ?? Uint32Array.from({ length: ids.length }, (_, row) => row);
+      return { value: { ...(lists.value as PairColumns), queries: rows }, transfer: lists.transfer };
+    } finally {
+      wanted.free();
+      table.free();
+    }
+  },
+
+  multiply({ engine }, { a, b }) {
+    if (a.cols !== b.rows) {
+      throw new SommosError(
+        'INVALID_FIELD',
+        `matrixB has ${b.rows} rows, but matrixA has ${a.cols} columns: the two must be equal`,
+      );
+    }
+    const single = a.data instanceof Float32Array && b.data instanceof Float32Array;
+    const data = single
+      ? engine.multiplyF32(a.data as Float32Array, b.data as Float32Array, a.rows, a.cols, b.cols)
+      : engine.multiplyF64(doubles(a.data), doubles(b.data), a.rows, a.cols, b.cols);
+    return { value: { rows: a.rows, cols: b.cols, data }, transfer: [data.buffer] };
+  },
+
+  rowSimilarity({ engine }, { matrix, algorithm }) {
+    const { rows, cols } = matrix;
+    const measure = ROW_ALGORITHMS.indexOf(algorithm);
+    const data = engine.rowSimilarity(doubles(matrix.data), rows, cols, measure);
+    return { value: { rows, cols: rows, data }, transfer: [data.buffer] };
+  },
+
+  rowNeighbours({ engine }, { matrix, algorithm, k }) {
+    const measure = ROW_ALGORITHMS.indexOf(algorithm);
+    const found = new engine.RowNeighbours(doubles(matrix.data), matrix.rows, matrix.cols, measure, k);
+    try {
+      const { rows, similarity } = found;
+      return { value: { rows, similarity }, transfer: [rows.buffer, similarity.buffer] };
+    } finally {
+      found.free();
+    }
+  },
+
+  async task({ tasks }, { taskType, data }) {
+    const { runTask } = await tasks();
+    const text = JSON.stringify(data);
+    if (text === undefined) throw new SommosError('MISSING_FIELD', 'data is required');
+    return { value: JSON.parse(runTask(taskType, text)), transfer: [] };
+  },
+
+  async compress({ engine, codecs }, { codec, level, bytes }) {
+    const out = ON_DEMAND.has(codec)
+      ? (await codecs()).codecCompress(codec, level, bytes)
+      : engine.compress(codec, level, bytes);
+    return { value: out, transfer: [out.buffer] };
+  },
+
+  async decompress({ engine, codecs }, { codec, bytes, maxBytes }) {
+    const out = ON_DEMAND.has(codec)
+      ? (await codecs()).codecDecompress(codec, bytes, maxBytes)
+      : engine.decompress(codec, bytes, maxBytes);
+    return { value: out, transfer: [out.buffer] };
+  },
+};
+
+/** The codecs that the engine module leaves out. */
+const ON_DEMAND = new Set(['brotli', 'zstd']);
+
+/** Runs a call in this thread. */
+export async function runCall(method: string, args: unknown): Promise<Outcome> {
+  if (!engines) throw new SommosError('NOT_INITIALIZED', 'the engine is not loaded in this thread');
+  const handler = handlers[method as keyof Calls] as (e: Engines, args: unknown) => Outcome | Promise<Outcome>;
+  return handler(engines, args);
+}
+
+function openRatings(engine: typeof EngineBindings, input: RatingsInput, by: 'entity' | 'item') {
+  const { offsets, items, ratings, entityIds, itemIds } = readRatings(input);
+  const table = new engine.RatingsTable(offsets, items, ratings);
+  if (by === 'entity') return { table, ids: entityIds, rowOf: finder(entityIds) };
+  try {
+    const byItem = table.byItem();
+    const ids = Array.from(byItem.positions(), (position) => itemIds[position]!);
+    return { table: byItem, ids, rowOf: finder(ids) };
+  } finally {
+    table.free();
+  }
+}
+
+function finder(ids: Id[]): (id: Id) => number {
+  const rows = new Map(ids.map((id, row) => [id, row]));
+  return (id) => {
+    const row = rows.get(id);
+    if (row === undefined) throw new SommosError('INVALID_FIELD', `queryIds: no entity has the id ${id}`);
+    return row;
+  };
+}
+
+function pairOptions(engine: typeof EngineBindings, options: PairOptions) {
+  return new engine.SimilarityOptions(
+    ALGORITHMS.indexOf(options.algorithm),
+    options.minSimilarity,
+    options.minCommonItems,
+    options.maxPairs,
+    options.limit,
+  );
+}
+
+function columns(ids: Id[], found: EngineBindings.SimilarityColumns): Outcome {
+  try {
+    const { first, second, similarity, common } = found;
+    return {
+      value: { ids, first, second, similarity, common } satisfies PairColumns,
+      transfer: [first.buffer, second.buffer, similarity.buffer, common.buffer],
+    };
+  } finally {
+    found.free();
+  }
+}
+
+function doubles(data: Float32Array | Float64Array): Float64Array {
+  return data instanceof Float64Array ? data : Float64Array.from(data);
+}

@@ -1,0 +1,27 @@
+/** Modules that load on demand in this thread. */
+import type * as Codecs from '../generated/codecs/codecs.js';
+import type * as Tasks from '../generated/tasks/tasks.js';
+import { platform, type ModuleName } from './platform.js';
+
+interface Loadable {
+  default(init: { module_or_path: WebAssembly.Module }): Promise<unknown>;
+}
+
+function once<M extends Loadable>(name: ModuleName, bindings: () => Promise<M>): () => Promise<M> {
+  let loaded: Promise<M> | undefined;
+  return () => {
+    loaded ??= Promise.all([bindings(), platform().compile(name)]).then(async ([glue, module]) => {
+      await glue.default({ module_or_path: module });
+      return glue;
+    });
+    // A failed load may be tried again: the network may be back.
+    loaded.catch(() => (loaded = undefined));
+    return loaded;
+  };
+}
+
+/** brotli and zstd. */
+export const loadCodecs: () => Promise<typeof Codecs> = once('codecs', () => import('../generated/codecs/codecs.js'));
+
+/** The kinds of work that read JSON. */
+export const loadTasks: () => Promise<typeof Tasks> = once('tasks', () => import('../generated/tasks/tasks.js'));
