@@ -25,7 +25,7 @@ export abstract class Emitter<E extends EventMap> {
   /** Takes back one registration of `listener`, the last one first. */
   off<K extends keyof E>(event: K, listener: Listener<E[K]>): this {
     const entries = this.#entries.get(event);
-    const at = entries?.findLastIndex((entry) => entry.listener === listener) ?? -1;
+    const at = entries?.findLastIndex((entry) => entry.listener === (listener as unknown)) ?? -1;
     if (entries && at >= 0) {
       // A copy: an emit that is under way goes on over the old list.
       const rest = entries.toSpliced(at, 1);
