@@ -4,17 +4,22 @@
 
 mod error;
 
-#[cfg(any(feature = "engine", feature = "tasks", feature = "codecs"))]
+#[cfg(any(
+    feature = "engine",
+    feature = "compute",
+    feature = "tasks",
+    feature = "codecs"
+))]
 mod checkpoint;
 #[cfg(feature = "codecs")]
 pub mod codecs;
-#[cfg(feature = "engine")]
+#[cfg(any(feature = "engine", feature = "compute"))]
 pub mod compress;
-#[cfg(feature = "engine")]
+#[cfg(feature = "compute")]
 pub mod matrix;
 #[cfg(feature = "service")]
 pub mod service;
-#[cfg(feature = "engine")]
+#[cfg(feature = "compute")]
 pub mod similarity;
 #[cfg(feature = "tasks")]
 pub mod tasks;

@@ -23,9 +23,10 @@ enum Build {
     Threads,
 }
 
-const MODULES: [Module; 6] = [
-    Module::new("engine", "engine", Build::Simd),
-    Module::new("scalar", "engine", Build::Scalar),
+const MODULES: [Module; 7] = [
+    Module::new("engine", "engine", Build::Scalar),
+    Module::new("scalar", "compute", Build::Scalar),
+    Module::new("compute", "compute", Build::Simd),
     Module::new("threads", "threads", Build::Threads),
     Module::new("tasks", "tasks", Build::Simd),
     Module::new("codecs", "codecs", Build::Simd),

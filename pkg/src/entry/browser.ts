@@ -4,6 +4,7 @@ import { setPlatform, type ModuleName, type PortEvents } from '../runtime/platfo
 // Each address stands here in full: bundlers find files by this form.
 const URLS: Record<ModuleName, URL> = {
   engine: new URL('./engine.wasm', import.meta.url),
+  compute: new URL('./compute.wasm', import.meta.url),
   scalar: new URL('./scalar.wasm', import.meta.url),
   threads: new URL('./threads.wasm', import.meta.url),
   tasks: new URL('./tasks.wasm', import.meta.url),

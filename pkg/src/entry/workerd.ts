@@ -2,13 +2,15 @@
 // @ts-expect-error: the bundler of the platform makes a WebAssembly.Module of it.
 import codecs from './codecs.wasm';
 // @ts-expect-error: as above.
+import compute from './compute.wasm';
+// @ts-expect-error: as above.
 import engineModule from './engine.wasm';
 // @ts-expect-error: as above.
 import tasks from './tasks.wasm';
 import { initSync } from '../runtime/init.js';
 import { setPlatform, type ModuleName } from '../runtime/platform.js';
 
-const modules: Partial<Record<ModuleName, WebAssembly.Module>> = { engine: engineModule, codecs, tasks };
+const modules: Partial<Record<ModuleName, WebAssembly.Module>> = { engine: engineModule, compute, codecs, tasks };
 
 function compiled(name: ModuleName): WebAssembly.Module {
   const module = modules[name];

@@ -3,7 +3,7 @@
  * be started) they run where they are called.
  */
 import { SommosError } from '../errors.js';
-import type * as EngineBindings from '../generated/engine/engine.js';
+import type * as ComputeBindings from '../generated/compute/compute.js';
 import type * as TasksBindings from '../generated/tasks/tasks.js';
 import type * as CodecsBindings from '../generated/codecs/codecs.js';
 import { readRatings, type RatingsInput } from '../parallel/ratings.js';
@@ -59,7 +59,7 @@ export interface Calls {
 
 /** Where the calls find the modules. */
 export interface Engines {
-  engine: typeof EngineBindings;
+  engine: typeof ComputeBindings;
   tasks(): Promise<typeof TasksBindings>;
   codecs(): Promise<typeof CodecsBindings>;
 }
@@ -168,7 +168,7 @@ export async function runCall(method: string, args: unknown): Promise<Outcome> {
   return handler(engines, args);
 }
 
-function openRatings(engine: typeof EngineBindings, input: RatingsInput, by: 'entity' | 'item') {
+function openRatings(engine: typeof ComputeBindings, input: RatingsInput, by: 'entity' | 'item') {
   const { offsets, items, ratings, entityIds, itemIds } = readRatings(input);
   const table = new engine.RatingsTable(offsets, items, ratings);
   if (by === 'entity') return { table, ids: entityIds, rowOf: finder(entityIds) };
@@ -190,7 +190,7 @@ function finder(ids: Id[]): (id: Id) => number {
   };
 }
 
-function pairOptions(engine: typeof EngineBindings, options: PairOptions) {
+function pairOptions(engine: typeof ComputeBindings, options: PairOptions) {
   return new engine.SimilarityOptions(
     ALGORITHMS.indexOf(options.algorithm),
     options.minSimilarity,
@@ -200,7 +200,7 @@ function pairOptions(engine: typeof EngineBindings, options: PairOptions) {
   );
 }
 
-function columns(ids: Id[], found: EngineBindings.SimilarityColumns): Outcome {
+function columns(ids: Id[], found: ComputeBindings.SimilarityColumns): Outcome {
   try {
     const { first, second, similarity, common } = found;
     return {

@@ -239,7 +239,7 @@ class Compute {
         if (this.#live?.port !== port) port.terminate();
         reject(new Error(reason));
       };
-      const names: ModuleName[] = ['engine', 'scalar', 'threads', 'tasks', 'codecs', 'service'];
+      const names: ModuleName[] = ['engine', 'compute', 'scalar', 'threads', 'tasks', 'codecs', 'service'];
       const urls = Object.fromEntries(names.map((name) => [name, platform().url(name)]));
       port.post({
         type: 'start',

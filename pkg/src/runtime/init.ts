@@ -43,14 +43,14 @@ export function initSync(): void {
   const { compileSync } = platform();
   if (!compileSync) return;
   choose({});
-  bindings.initSync({ module: compileSync(mode().simd ? 'engine' : 'scalar') });
+  bindings.initSync({ module: compileSync('engine') });
   setEngine(bindings as Engine);
   loading = Promise.resolve();
 }
 
 async function load(): Promise<void> {
   try {
-    const module = await platform().compile(mode().simd ? 'engine' : 'scalar');
+    const module = await platform().compile('engine');
     await bindings.default({ module_or_path: module });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);

@@ -62,8 +62,8 @@ export function demote(reason: string): void {
 }
 
 /** The module for the compute worker. */
-export function workerEngine(): 'threads' | 'engine' | 'scalar' {
+export function workerEngine(): 'threads' | 'compute' | 'scalar' {
   const { mode: kind, simd } = mode();
   if (kind === 'threads') return 'threads';
-  return simd ? 'engine' : 'scalar';
+  return simd ? 'compute' : 'scalar';
 }

@@ -1,5 +1,6 @@
 /** Modules that load on demand in this thread. */
 import type * as Codecs from '../generated/codecs/codecs.js';
+import type * as Compute from '../generated/compute/compute.js';
 import type * as Tasks from '../generated/tasks/tasks.js';
 import { platform, type ModuleName } from './platform.js';
 
@@ -19,6 +20,9 @@ function once<M extends Loadable>(name: ModuleName, bindings: () => Promise<M>):
     return loaded;
   };
 }
+
+/** Similarity and matrices, where there is no worker. */
+export const loadCompute: () => Promise<typeof Compute> = once('compute', () => import('../generated/compute/compute.js'));
 
 /** brotli and zstd. */
 export const loadCodecs: () => Promise<typeof Codecs> = once('codecs', () => import('../generated/codecs/codecs.js'));

@@ -4,7 +4,7 @@ import type { ModuleName } from './platform.js';
 export interface StartMessage {
   type: 'start';
   /** Which engine to load. */
-  engine: 'threads' | 'engine' | 'scalar';
+  engine: 'threads' | 'compute' | 'scalar';
   /** Threads of the pool, count. */
   threads: number;
   urls: Record<ModuleName, string>;

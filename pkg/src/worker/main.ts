@@ -2,7 +2,7 @@
 import { runCall, setEngines, type Engines } from '../runtime/calls.js';
 import { controlViews, type CallMessage, type FromWorker, type StartMessage, type ToWorker } from '../runtime/protocol.js';
 import * as codecs from '../generated/codecs/codecs.js';
-import * as single from '../generated/engine/engine.js';
+import * as single from '../generated/compute/compute.js';
 import * as tasks from '../generated/tasks/tasks.js';
 import * as threads from '../generated/threads/threads.js';
 import { setCheckpoint, shareCheckpoint } from './checkpoint.js';
