@@ -6,7 +6,9 @@ import { SommosError } from '../errors.js';
 import type * as ComputeBindings from '../generated/compute/compute.js';
 import type * as TasksBindings from '../generated/tasks/tasks.js';
 import type * as CodecsBindings from '../generated/codecs/codecs.js';
-import { readRatings, type RatingsInput } from '../parallel/ratings.js';
+import { flatten, type MatrixInput } from '../parallel/matrix.js';
+import { readRatings, type RatingsInput, type ReadRatings } from '../parallel/ratings.js';
+import { PairCache, type CacheRequest } from './pair-cache.js';
 import { ALGORITHMS, ROW_ALGORITHMS, type RowAlgorithm, type SimilarityAlgorithm } from '../parallel/algorithms.js';
 
 /** An identity of an entity or item. */
@@ -40,17 +42,21 @@ export interface PairColumns {
 
 /** Each heavy call: what it takes and gives. */
 export interface Calls {
-  allPairs: { args: { ratings: RatingsInput; options: PairOptions }; result: PairColumns };
+  allPairs: {
+    args: { ratings: RatingsInput; options: PairOptions; cache: CacheRequest | undefined };
+    result: PairColumns;
+  };
   topK: {
     args: { ratings: RatingsInput; options: PairOptions; k: number; queryIds: Id[] | undefined };
     /** `first` has the offsets of the lists of `queries`. */
     result: PairColumns & { queries: Uint32Array };
   };
-  multiply: { args: { a: FlatMatrix; b: FlatMatrix }; result: FlatMatrix };
-  rowSimilarity: { args: { matrix: FlatMatrix; algorithm: RowAlgorithm }; result: FlatMatrix<Float64Array> };
+  multiply: { args: { a: MatrixInput; b: MatrixInput }; result: FlatMatrix };
+  rowSimilarity: { args: { matrix: MatrixInput; algorithm: RowAlgorithm }; result: FlatMatrix<Float64Array> };
   rowNeighbours: {
-    args: { matrix: FlatMatrix; algorithm: RowAlgorithm; k: number };
-    result: { rows: Uint32Array; similarity: Float64Array };
+    args: { matrix: MatrixInput; algorithm: RowAlgorithm; k: number };
+    /** `count` lists of equal length, one after the other. */
+    result: { rows: Uint32Array; similarity: Float64Array; count: number };
   };
   task: { args: { taskType: string; data: unknown }; result: unknown };
   compress: { args: { codec: string; level: number | undefined; bytes: Uint8Array }; result: Uint8Array };
@@ -79,11 +85,17 @@ interface Outcome {
 type Handlers = { [M in keyof Calls]: (e: Engines, args: Calls[M]['args']) => Outcome | Promise<Outcome> };
 
 const handlers: Handlers = {
-  allPairs({ engine }, { ratings, options }) {
-    const { table, ids } = openRatings(engine, ratings, options.by);
+  allPairs({ engine }, { ratings, options, cache }) {
+    const read = readRatings(ratings);
+    const found = cache && pairCache.get(cache, options, read);
+    if (found) return { value: found, transfer: [] };
+    const { table, ids } = openRatings(engine, read, options.by);
     const wanted = pairOptions(engine, options);
     try {
-      return columns(ids, table.allPairs(wanted));
+      const outcome = columns(ids, table.allPairs(wanted));
+      const kept = cache && pairCache.set(cache, options, read, outcome.value as PairColumns);
+      // What is kept is copied to the caller, not moved.
+      return kept ? { value: outcome.value, transfer: [] } : outcome;
     } finally {
       wanted.free();
       table.free();
@@ -91,7 +103,7 @@ const handlers: Handlers = {
   },
 
   topK({ engine }, { ratings, options, k, queryIds }) {
-    const { table, ids, rowOf } = openRatings(engine, ratings, options.by);
+    const { table, ids, rowOf } = openRatings(engine, readRatings(ratings), options.by);
     const wanted = pairOptions(engine, options);
     try {
       const queries = queryIds && Uint32Array.from(queryIds, rowOf);
@@ -104,7 +116,8 @@ const handlers: Handlers = {
     }
   },
 
-  multiply({ engine }, { a, b }) {
+  multiply({ engine }, { a: left, b: right }) {
+    const [a, b] = [flatten('matrixA', left), flatten('matrixB', right)];
     if (a.cols !== b.rows) {
       throw new SommosError(
         'INVALID_FIELD',
@@ -119,18 +132,22 @@ const handlers: Handlers = {
   },
 
   rowSimilarity({ engine }, { matrix, algorithm }) {
-    const { rows, cols } = matrix;
+    const { rows, cols, data: input } = flatten('matrix', matrix);
     const measure = ROW_ALGORITHMS.indexOf(algorithm);
-    const data = engine.rowSimilarity(doubles(matrix.data), rows, cols, measure);
+    const data = engine.rowSimilarity(doubles(input), rows, cols, measure);
     return { value: { rows, cols: rows, data }, transfer: [data.buffer] };
   },
 
   rowNeighbours({ engine }, { matrix, algorithm, k }) {
+    const { rows: count, cols, data } = flatten('matrix', matrix);
     const measure = ROW_ALGORITHMS.indexOf(algorithm);
-    const found = new engine.RowNeighbours(doubles(matrix.data), matrix.rows, matrix.cols, measure, k);
+    if (!Number.isInteger(k) || k < 1 || k > count) {
+      throw new SommosError('INVALID_FIELD', `topK is ${k}; expected an integer from 1 to ${count}, the rows`);
+    }
+    const found = new engine.RowNeighbours(doubles(data), count, cols, measure, k);
     try {
       const { rows, similarity } = found;
-      return { value: { rows, similarity }, transfer: [rows.buffer, similarity.buffer] };
+      return { value: { rows, similarity, count }, transfer: [rows.buffer, similarity.buffer] };
     } finally {
       found.free();
     }
@@ -168,8 +185,11 @@ export async function runCall(method: string, args: unknown): Promise<Outcome> {
   return handler(engines, args);
 }
 
-function openRatings(engine: typeof ComputeBindings, input: RatingsInput, by: 'entity' | 'item') {
-  const { offsets, items, ratings, entityIds, itemIds } = readRatings(input);
+/** Results of all pairs, kept in the thread that computed them. */
+const pairCache = new PairCache();
+
+function openRatings(engine: typeof ComputeBindings, read: ReadRatings, by: 'entity' | 'item') {
+  const { offsets, items, ratings, entityIds, itemIds } = read;
   const table = new engine.RatingsTable(offsets, items, ratings);
   if (by === 'entity') return { table, ids: entityIds, rowOf: finder(entityIds) };
   try {

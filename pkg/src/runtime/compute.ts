@@ -6,7 +6,7 @@
 import { SommosError, abortReason } from '../errors.js';
 import type { Calls } from './calls.js';
 import { runInline } from './inline.js';
-import { demote, mode, workerEngine } from './mode.js';
+import { demote, mode, workerEngine, type Mode } from './mode.js';
 import { platform, type ModuleName, type Port } from './platform.js';
 import { CONTROL_BYTES, controlViews, type FromWorker, type StartMessage } from './protocol.js';
 
@@ -50,7 +50,16 @@ interface Running {
   control: SharedArrayBuffer | undefined;
 }
 
+/** What the life of the worker tells. */
+export interface WorkerEvents {
+  workerCreated(worker: { mode: Mode['mode']; threads: number }): void;
+  workerError(error: SommosError): void;
+  workerExited(reason: string): void;
+}
+
 class Compute {
+  /** Listeners of the worker's life. */
+  readonly watchers = new Set<WorkerEvents>();
   readonly #waiting: Call[] = [];
   #active: Call | undefined;
   #worker: Promise<Running> | undefined;
@@ -95,7 +104,7 @@ class Compute {
 
   /** Ends the worker. What waits or runs rejects; a later call starts another. */
   close(reason = new SommosError('CLOSED', 'the compute worker was closed')): void {
-    this.#drop();
+    this.#drop(reason.message);
     const calls = this.#active ? [this.#active, ...this.#waiting] : [...this.#waiting];
     this.#active = undefined;
     this.#waiting.length = 0;
@@ -204,7 +213,11 @@ class Compute {
     for (;;) {
       const engine = workerEngine();
       try {
-        return (this.#live = await this.#spawn(engine));
+        const live = await this.#spawn(engine);
+        this.#live = live;
+        const { mode: kind, threads } = mode();
+        for (const watcher of this.watchers) watcher.workerCreated({ mode: kind, threads });
+        return live;
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
         if (engine !== 'threads') {
@@ -274,17 +287,23 @@ class Compute {
 
   #lost(port: Port, reason: string): void {
     if (this.#live?.port !== port) return;
-    this.#drop();
+    this.#drop(reason);
     const call = this.#active;
-    const message = `the compute worker ended while it ran ${call?.method ?? 'nothing'}: ${reason}`;
-    if (call) this.#finish(call, () => call.reject(new SommosError('WORKER_LOST', message)));
+    const what = call ? ` while it ran ${call.method}` : '';
+    const error = new SommosError('WORKER_LOST', `the compute worker ended${what}: ${reason}`);
+    for (const watcher of this.watchers) watcher.workerError(error);
+    if (call) this.#finish(call, () => call.reject(error));
   }
 
-  #drop(): void {
+  /** Ends the worker, if there is one. */
+  #drop(reason = 'it was ended'): void {
     for (const clear of this.#timers.splice(0)) clear();
-    this.#live?.port.terminate();
-    this.#live = undefined;
     this.#worker = undefined;
+    const live = this.#live;
+    if (!live) return;
+    this.#live = undefined;
+    live.port.terminate();
+    for (const watcher of this.watchers) watcher.workerExited(reason);
   }
 }
 
