@@ -2,8 +2,8 @@
 //!
 //! A module of the package is this crate with some of its features; see `Cargo.toml`.
 
-mod error;
-
+#[cfg(feature = "engine")]
+pub mod batch;
 #[cfg(any(
     feature = "engine",
     feature = "compute",
@@ -15,6 +15,9 @@ mod checkpoint;
 pub mod codecs;
 #[cfg(any(feature = "engine", feature = "compute"))]
 pub mod compress;
+mod error;
+#[cfg(feature = "engine")]
+pub mod jobs;
 #[cfg(feature = "compute")]
 pub mod matrix;
 #[cfg(feature = "service")]

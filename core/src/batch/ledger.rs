@@ -7,7 +7,9 @@ use super::{
     event::{BatchChange, BatchEvent, BatchEventKind, BatchMetrics},
 };
 use crate::{
-    jobs::{BatchId, Event, EventKind, IdMap, JobError, JobSpec, Kind, Scheduler, Submitted},
+    jobs::{
+        BatchId, Event, EventKind, IdMap, JobError, JobSpec, Kind, Scheduler, Submitted, truncated,
+    },
     time::Timestamp,
 };
 
@@ -130,6 +132,26 @@ impl Ledger {
             return Err(JobError::Sealed(id));
         }
         self.end(now, key, BatchStatus::Cancelled, None, scheduler);
+        Ok(())
+    }
+
+    /// Fails a batch whose data could not be read, and cancels every chunk that has not ended.
+    ///
+    /// # Errors
+    /// [`JobError::NoBatch`], or [`JobError::Sealed`] when it has ended.
+    pub fn fail(
+        &mut self,
+        now: Timestamp,
+        id: BatchId,
+        error: &str,
+        scheduler: &mut Scheduler,
+    ) -> Result<(), JobError> {
+        let key = self.key(id)?;
+        if self.books.get(&key).is_none_or(|book| book.status.ended()) {
+            return Err(JobError::Sealed(id));
+        }
+        let error = truncated(error, scheduler.config().error_bytes).to_owned();
+        self.end(now, key, BatchStatus::Failed, Some(error), scheduler);
         Ok(())
     }
 

@@ -194,3 +194,30 @@ fn a_sealed_batch_takes_no_chunk_and_an_empty_one_completes() {
     let refused = f.ledger.append(T0, id, 1, 1, &mut f.scheduler);
     assert_eq!(refused, Err(JobError::Sealed(id)));
 }
+
+#[test]
+fn a_batch_whose_data_cannot_be_read_fails_with_the_reason() {
+    let mut f = Fixture::new();
+    let options = BatchOptions::default();
+    let (id, _) = f
+        .ledger
+        .open(T0, [4; 16], options, &mut f.scheduler)
+        .unwrap();
+    f.ledger.append(T0, id, 10, 100, &mut f.scheduler).unwrap();
+    let claim = f.scheduler.claim(T0, 0, 1)[0];
+    f.ledger
+        .fail(T0, id, "the source broke", &mut f.scheduler)
+        .unwrap();
+    f.enter();
+    let book = f.ledger.get(id).unwrap();
+    assert_eq!(book.status, BatchStatus::Failed);
+    assert_eq!(book.error.as_deref(), Some("the source broke"));
+    assert_eq!(book.cancelled_chunks, 1);
+    let late = f.scheduler.complete(T0, claim.id, claim.token, 5);
+    assert!(matches!(
+        late,
+        Err(JobError::Stale { .. } | JobError::NotFound(_))
+    ));
+    let again = f.ledger.fail(T0, id, "again", &mut f.scheduler);
+    assert_eq!(again, Err(JobError::Sealed(id)));
+}
