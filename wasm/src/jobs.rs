@@ -6,7 +6,7 @@
 
 use js_sys::{Array, Float64Array};
 use sommos_core::{
-    batch::{BatchEventKind, Ledger},
+    batch::{BatchChange, BatchEventKind, Ledger},
     jobs::{
         Action, Backoff, BatchId, Change, Config, EventKind, Fault, Interruption, JobError, JobId,
         JobSpec, Kind, ParseIdError, Retention, Scheduler,
@@ -46,7 +46,7 @@ pub struct WorkQueue {
     pub(crate) scheduler: Scheduler,
     pub(crate) ledger: Ledger,
     /// Ids that were swept since they were last asked for.
-    removed: Vec<JobId>,
+    removed: Vec<String>,
 }
 
 #[wasm_bindgen]
@@ -255,9 +255,10 @@ impl WorkQueue {
         self.scheduler.sweep(at(now), &retention, SWEEP_STEPS)
     }
 
-    /// The ids of swept jobs since the last call.
+    /// The ids of swept jobs and batches since the last call.
     pub fn removed(&mut self) -> Vec<String> {
-        self.removed.drain(..).map(|id| id.to_string()).collect()
+        self.forget();
+        core::mem::take(&mut self.removed)
     }
 
     /// What happened since the last call, in order: id, what, number, text, one after the other.
@@ -282,20 +283,29 @@ impl WorkQueue {
             };
             tell(&out, &event.id.to_string(), told, number, "");
         }
-        let removed = &mut self.removed;
-        self.scheduler.drain_changes(|change| {
-            if let Change::Remove { id, .. } = change
-                && id.kind != Kind::Chunk
-            {
-                removed.push(id);
-            }
-        });
-        self.ledger.drain_changes(|_| ());
+        self.forget();
         out
     }
 }
 
 impl WorkQueue {
+    /// Nothing is written down here; only what is gone is of interest.
+    fn forget(&mut self) {
+        let removed = &mut self.removed;
+        self.scheduler.drain_changes(|change| {
+            if let Change::Remove { id, .. } = change
+                && id.kind != Kind::Chunk
+            {
+                removed.push(id.to_string());
+            }
+        });
+        self.ledger.drain_changes(|change| {
+            if let BatchChange::Remove { id, .. } = change {
+                removed.push(id.to_string());
+            }
+        });
+    }
+
     /// Tells the scheduler's events and enters them in the ledger, which may make more.
     fn drain_jobs(&mut self, out: &Array) {
         loop {

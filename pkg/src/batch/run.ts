@@ -1,0 +1,48 @@
+import type { Waiter } from '../jobs/drive.js';
+import type { BatchSettings } from './options.js';
+import type { ChunkResults } from './results.js';
+import type { ChunkPlace, ChunkSource } from './source.js';
+import type { ChunkContext, EndedBatch } from './types.js';
+
+/** A processor whose types are its caller's affair. */
+export type AnyProcessor = (chunk: unknown[], context: ChunkContext) => unknown;
+
+/** What the JavaScript side keeps of a batch. */
+export class BatchRun {
+  readonly id: string;
+  readonly processor: AnyProcessor;
+  readonly settings: BatchSettings;
+  readonly source: ChunkSource;
+  readonly results: ChunkResults;
+  readonly places: ChunkPlace[] = [];
+  /** The chunks at work: their signals by token. */
+  readonly active = new Map<number, AbortController>();
+  readonly waiters = new Set<Waiter<EndedBatch>>();
+  ended = false;
+  /** Chunks that have ended, however. */
+  endedChunks = 0;
+  /** Lets an iterable be drawn from further. */
+  more: (() => void) | undefined;
+  /** Takes the listener off the caller's signal. */
+  unlisten: (() => void) | undefined;
+
+  constructor(
+    id: string,
+    processor: AnyProcessor,
+    settings: BatchSettings,
+    source: ChunkSource,
+    results: ChunkResults,
+  ) {
+    this.id = id;
+    this.processor = processor;
+    this.settings = settings;
+    this.source = source;
+    this.results = results;
+  }
+}
+
+/** The batch and the place in it that a chunk's id names. */
+export function chunkOf(id: string): { batch: string; index: number } | undefined {
+  const dot = id.lastIndexOf('.');
+  return dot < 0 ? undefined : { batch: id.slice(0, dot), index: Number(id.slice(dot + 1)) };
+}

@@ -1,0 +1,503 @@
+import { Emitter } from '../emitter.js';
+import { SommosError } from '../errors.js';
+import type { WorkQueue } from '../generated/engine/engine.js';
+import { callable, flag, integer, invalidOption } from '../options.js';
+import { BUILTIN_TYPES, builtinRunner, isBuiltin } from './builtin.js';
+import { EventBuffer } from './buffer.js';
+import { Drive, wait } from './drive.js';
+import { Entry, type Run } from './entry.js';
+import { type EngineSettings, engineSettings, jobSettings } from './options.js';
+import { type Claim, Queue, type Told, entropy } from './queue.js';
+import { restoreJobs } from './restore.js';
+import type {
+  ActiveJob,
+  AnyJobTypes,
+  AsyncProcessingOptions,
+  EndedJob,
+  Job,
+  JobContext,
+  JobEvent,
+  JobEventName,
+  JobEvents,
+  JobHandler,
+  JobMetrics,
+  JobOptions,
+  JobSettings,
+  JobTypes,
+  NameOf,
+  ShutdownOptions,
+} from './types.js';
+
+type AnyHandler = JobHandler<string, unknown, unknown>;
+
+const DAY_MS = 86_400_000;
+/** Events of one job that wait for a reader of `jobEvents`. */
+const WATCHED_EVENTS = 1000;
+
+/**
+ * Background jobs: handlers run in this thread, at most `maxConcurrentJobs` at once, higher
+ * priorities first, failed attempts again after a while.
+ */
+export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends Emitter<
+  JobEvents<T>
+> {
+  /** Resolves once the jobs of `persist` are back; at once without it. */
+  readonly ready: Promise<void>;
+
+  readonly #settings: EngineSettings;
+  readonly #queue: Queue;
+  readonly #handlers = new Map<string, AnyHandler>();
+  readonly #jobs = new Map<string, Entry>();
+  readonly #drive: Drive;
+  #running = 0;
+  #closing: Promise<void> | undefined;
+  /** Whether waiting jobs may start; a shutdown without drain forbids it. */
+  #starting = true;
+  /** Set while a shutdown waits for the last jobs. */
+  #idle: (() => void) | undefined;
+
+  /** @throws SommosError `INVALID_OPTION`, `NOT_INITIALIZED`. */
+  constructor(options: AsyncProcessingOptions = {}) {
+    super();
+    this.#settings = engineSettings(options);
+    this.#queue = new Queue('AsyncProcessingEngine', this.#settings.maxQueueSize);
+    this.#drive = new Drive(this.#queue, {
+      room: () => (this.#starting ? this.#settings.maxConcurrentJobs - this.#running : 0),
+      begin: (claim) => this.#begin(claim),
+      tell: (told) => this.#tell(told),
+      settled: () => this.#idle?.(),
+      forget: () => this.#forget(),
+    });
+    const { persist } = this.#settings;
+    this.ready = persist
+      ? restoreJobs(persist, (entry, createdAt) => this.#submit(entry, createdAt)).then((lost) => {
+          for (const error of lost) this.emit('error', error);
+          this.#drive.announce();
+          this.#drive.wake();
+        })
+      : Promise.resolve();
+    this.ready.catch((error: unknown) => this.emit('error', error));
+  }
+
+  /** Says who runs the jobs of a type; the last one said counts. */
+  registerJobHandler<K extends NameOf<T>>(
+    type: K,
+    handler: JobHandler<K, T[K]['data'], T[K]['result']>,
+  ): this {
+    this.#open();
+    if (typeof type !== 'string' || type === '') throw invalidOption('type', type, 'a name');
+    callable(`the handler of ${type}`, handler);
+    this.#handlers.set(type, handler as unknown as AnyHandler);
+    this.emit('handlerRegistered', type);
+    return this;
+  }
+
+  /**
+   * Adds a job; gives its id.
+   *
+   * @throws SommosError `INVALID_OPTION`, `QUEUE_FULL`, `CLOSED`; with `persist` what the store
+   * says.
+   */
+  async addJob<K extends NameOf<T>>(
+    type: K,
+    data: T[K]['data'],
+    options: JobOptions = {},
+  ): Promise<string> {
+    this.#open();
+    if (typeof type !== 'string' || type === '') throw invalidOption('type', type, 'a name');
+    const settings = jobSettings(options ?? {}, this.#settings);
+    const { persist } = this.#settings;
+    if (persist) {
+      await this.ready;
+      this.#open();
+    }
+    const id = this.#submit({ type, data, options: settings, attempts: 0 }, Date.now());
+    this.#drive.announce();
+    this.#drive.wake();
+    if (persist) {
+      try {
+        await persist.put({ id, type, data, options: settings, attempts: 0 });
+      } catch (error) {
+        if (!this.#queue.closed) this.cancelJob(id);
+        throw SommosError.from(error, 'STORE_FAILED');
+      }
+      // It may have ended meanwhile, and its deletion come before its insertion.
+      if (this.#jobs.get(id)?.job(this.#queue)?.completedAt) await persist.delete(id);
+    }
+    return id;
+  }
+
+  /** A job as it is now; null when it is unknown or forgotten. */
+  getJobStatus(id: string): Job<T> | null {
+    this.#open(true);
+    return (this.#jobs.get(id)?.job(this.#queue) as Job<T> | undefined) ?? null;
+  }
+
+  /**
+   * Resolves with the job once it has ended, well or not.
+   *
+   * @throws SommosError `NOT_FOUND`, `CLOSED`; the signal's reason when that aborts.
+   */
+  async waitForTask(id: string, options: { signal?: AbortSignal } = {}): Promise<EndedJob<T>> {
+    const entry = this.#entry(id);
+    const job = entry.job(this.#queue);
+    if (job && 'success' in job) return job as unknown as EndedJob<T>;
+    const ended = await wait(entry.waiters, this.#drive, options.signal);
+    return ended as unknown as EndedJob<T>;
+  }
+
+  /**
+   * The events of one job from now on, until it ends. Who reads late gets the last 1000.
+   *
+   * @throws SommosError `NOT_FOUND`.
+   */
+  jobEvents(id: string): AsyncIterableIterator<JobEvent<T>> {
+    const entry = this.#entry(id);
+    const buffer = new EventBuffer<JobEvent>(WATCHED_EVENTS, () => {
+      entry.watchers.delete(buffer);
+      this.#drive.hold(-1);
+    });
+    entry.watchers.add(buffer);
+    this.#drive.hold(1);
+    const job = entry.job(this.#queue);
+    if (!job || 'success' in job) buffer.end();
+    return buffer as unknown as AsyncIterableIterator<JobEvent<T>>;
+  }
+
+  /**
+   * Cancels a job that has not ended: its signal aborts, its slot is free at once, and what its
+   * handler still does changes nothing. False when there is nothing to cancel.
+   */
+  cancelJob(id: string): boolean {
+    this.#open(true);
+    return this.#change(id, ['ENDED', 'NOT_FOUND'], (wasm) => wasm.cancel(Date.now(), id));
+  }
+
+  /** Puts a failed job back in line with all its attempts; false when it has not failed. */
+  retryJob(id: string): boolean {
+    this.#open();
+    return this.#change(id, ['NOT_FAILED', 'NOT_FOUND'], (wasm) => wasm.retryDead(Date.now(), id));
+  }
+
+  /** SommOS's counters. */
+  getMetrics(): JobMetrics {
+    this.#open(true);
+    const [total = 0, completed = 0, failed = 0, cancelled = 0, retried = 0, active = 0, ...rest] =
+      this.#queue.call((wasm) => wasm.metrics());
+    const [queued = 0, average = 0, ...times] = rest;
+    return {
+      totalJobs: total,
+      completedJobs: completed,
+      failedJobs: failed,
+      cancelledJobs: cancelled,
+      retries: retried,
+      activeJobs: active,
+      queueSize: queued,
+      averageProcessingTime: average,
+      processingTimes: times,
+    };
+  }
+
+  /** Forgets jobs that ended longer ago; gives how many. */
+  clearCompletedJobs(olderThanMs = DAY_MS): number {
+    this.#open(true);
+    const age = integer('olderThanMs', olderThanMs, { min: 0, max: 2 ** 53, default: DAY_MS });
+    // Age 0 means all, those of this very millisecond too.
+    const count = this.#sweep(age, age === 0 ? 0 : this.#settings.maxFinishedJobs);
+    this.emit('jobsCleared', count);
+    return count;
+  }
+
+  /** Ends the engine: no job hangs, every waiting promise settles, its memory is given back. */
+  async shutdown(options: ShutdownOptions = {}): Promise<void> {
+    const drain = flag('drain', options.drain, false);
+    const timeout = integer('timeout', options.timeout, { min: 0, max: DAY_MS, default: 30_000 });
+    return (this.#closing ??= this.#close(drain, timeout));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown();
+  }
+
+  async #close(drain: boolean, timeout: number): Promise<void> {
+    // A turn later, so that whoever asks again finds this shutdown.
+    await Promise.resolve();
+    await this.ready.catch(() => undefined);
+    this.emit('shutdownStarted');
+    this.#starting = drain;
+    if (!drain) this.#cancelAll(['queued']);
+    if (this.#live(drain) > 0 && timeout > 0) {
+      this.#drive.hold(1);
+      const idle = new Promise<void>((resolve) => {
+        this.#idle = () => {
+          if (this.#live(drain) === 0) resolve();
+        };
+      });
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
+      await Promise.race([idle, late]);
+      clearTimeout(timer);
+      this.#drive.hold(-1);
+    }
+    this.#starting = false;
+    this.#cancelAll(['queued', 'running']);
+    this.emit('shutdownCompleted');
+    this.#drive.stop();
+    this.#jobs.clear();
+    this.#handlers.clear();
+    this.#settings.persist?.close?.();
+  }
+
+  #live(waitingToo: boolean): number {
+    return waitingToo
+      ? this.getMetrics().activeJobs + this.getMetrics().queueSize
+      : this.#running;
+  }
+
+  #cancelAll(statuses: string[]): void {
+    for (const entry of [...this.#jobs.values()]) {
+      const status = entry.job(this.#queue)?.status ?? '';
+      if (statuses.includes(status)) this.cancelJob(entry.id);
+    }
+  }
+
+  /** Refuses calls after a shutdown, new work also during it. */
+  #open(stillUseful = false): void {
+    if (this.#queue.closed || (this.#closing && !stillUseful)) {
+      const what = this.#queue.closed ? 'was shut down' : 'is shutting down';
+      throw new SommosError('CLOSED', `this AsyncProcessingEngine ${what}`);
+    }
+  }
+
+  #change(id: string, harmless: string[], act: (wasm: WorkQueue) => void): boolean {
+    if (!this.#jobs.has(id)) return false;
+    try {
+      this.#queue.call(act);
+    } catch (error) {
+      if (harmless.includes((error as SommosError).code)) return false;
+      throw error;
+    }
+    this.#drive.announce();
+    this.#drive.wake();
+    return true;
+  }
+
+  #entry(id: string): Entry {
+    this.#open(true);
+    const entry = this.#jobs.get(id);
+    if (entry) return entry;
+    throw new SommosError('NOT_FOUND', `no job ${id}: it was never added or is forgotten`);
+  }
+
+  #submit(
+    job: { type: string; data: unknown; options: JobSettings; attempts: number; id?: string },
+    now: number,
+  ): string {
+    const { type, data, options, attempts } = job;
+    const { maxRetryDelay, retryJitter } = this.#settings;
+    const backoff = [options.retryDelay * 2 ** attempts, maxRetryDelay, retryJitter];
+    const id = this.#queue.call((wasm) =>
+      wasm.submit(
+        now,
+        job.id === undefined ? entropy() : entropyOf(job.id),
+        type,
+        options.priority,
+        options.delay,
+        options.timeout,
+        options.retries + 1 - attempts,
+        new Float64Array(backoff),
+        options.idempotencyKey,
+      ),
+    );
+    if (!this.#jobs.has(id)) this.#jobs.set(id, new Entry(id, type, data, options, attempts));
+    return id;
+  }
+
+  #begin({ id, token, attempt }: Claim): () => void {
+    const entry = this.#jobs.get(id);
+    if (!entry) return () => undefined;
+    const run = { token, controller: new AbortController() };
+    entry.run = run;
+    entry.note = null;
+    this.#running += 1;
+    return () => {
+      // A listener of jobStarted may have cancelled it.
+      if (entry.run === run) void this.#run(entry, run, attempt);
+    };
+  }
+
+  async #run(entry: Entry, run: Run, attempt: number): Promise<void> {
+    const progress = (percent: number, note?: string): void =>
+      this.#progress(entry, run, percent, note);
+    const context: JobContext = {
+      signal: run.controller.signal,
+      attempt: entry.before + attempt,
+      progress,
+    };
+    let settle: () => void;
+    try {
+      const handler = this.#handler(entry.type);
+      const job = { ...entry.job(this.#queue), updateProgress: progress };
+      const result = await handler(entry.data, job as ActiveJob<string, unknown>, context);
+      settle = () => {
+        entry.result = result;
+        this.#queue.call((wasm) => wasm.complete(Date.now(), entry.id, run.token));
+      };
+    } catch (error) {
+      settle = () => this.#fail(entry, run, error);
+    }
+    // What was cancelled or timed out meanwhile has no say any more.
+    if (entry.run !== run) return;
+    entry.run = undefined;
+    this.#running -= 1;
+    settle();
+    this.#drive.announce();
+    this.#drive.wake();
+  }
+
+  #fail(entry: Entry, run: Run, error: unknown): void {
+    entry.thrown = error;
+    const given = (error ?? {}) as { code?: unknown; retryable?: unknown };
+    const code = typeof given.code === 'string' ? given.code : 'HANDLER_FAILED';
+    const message = error instanceof Error ? error.message || error.name : String(error);
+    const retryable = given.retryable !== false && code !== 'UNKNOWN_JOB_TYPE';
+    this.#queue.call((wasm) =>
+      wasm.fail(Date.now(), entry.id, run.token, message, code, retryable),
+    );
+  }
+
+  #progress(entry: Entry, run: Run, percent: number, note?: string): void {
+    if (typeof percent !== 'number' || !(percent >= 0 && percent <= 100)) {
+      throw invalidOption('progress', percent, 'a number from 0 to 100');
+    }
+    if (entry.run !== run) return;
+    const news = note !== undefined && note !== entry.note;
+    if (news) entry.note = String(note);
+    this.#queue.call((w) => w.progress(Date.now(), entry.id, run.token, Math.floor(percent)));
+    if (!this.#drive.announce().some((told) => told.what === 'progress') && news) this.#say('jobProgress', entry);
+  }
+
+  #handler(type: string): AnyHandler {
+    const own = this.#handlers.get(type);
+    if (own) return own;
+    const runner = builtinRunner();
+    if (runner && isBuiltin(type)) {
+      return (data, _job, { signal, progress }) =>
+        runner(type, data, {
+          signal,
+          onProgress: ({ done, total }) => progress(total > 0 ? Math.min(100, (100 * done) / total) : 0),
+        });
+    }
+    const names = [...this.#handlers.keys(), ...(runner ? BUILTIN_TYPES : [])].join(', ');
+    throw new SommosError(
+      'UNKNOWN_JOB_TYPE',
+      `no handler is registered for jobs of type "${type}"; registered: ${names || 'none'}`,
+    );
+  }
+
+  #tell({ id, what, number, text }: Told): void {
+    const entry = this.#jobs.get(id);
+    if (!entry) return;
+    switch (what) {
+      case 'interrupt':
+        this.#interrupt(entry, number, text);
+        break;
+      case 'queued':
+        this.#say('jobQueued', entry);
+        break;
+      case 'started':
+        this.#store(entry, number);
+        this.#say('jobStarted', entry);
+        break;
+      case 'progress':
+        this.#say('jobProgress', entry);
+        break;
+      case 'retry':
+        this.#say('jobRetry', entry, number);
+        break;
+      case 'completed':
+        this.#ended('jobCompleted', entry);
+        break;
+      case 'failed':
+        this.#ended('jobFailed', entry, entry.thrown ?? new SommosError('FAILED', text));
+        break;
+      case 'cancelled':
+        this.#ended('jobCancelled', entry);
+        break;
+    }
+  }
+
+  #interrupt(entry: Entry, token: number, why: string): void {
+    const { run } = entry;
+    if (run?.token !== token) return;
+    entry.run = undefined;
+    this.#running -= 1;
+    const timedOut = why === 'TIMED_OUT';
+    const reason = timedOut
+      ? new DOMException(`timed out after ${entry.options.timeout} ms`, 'TimeoutError')
+      : new DOMException(`${entry.id} was cancelled`, 'AbortError');
+    if (timedOut) entry.thrown = reason;
+    run.controller.abort(reason);
+  }
+
+  #ended(name: JobEventName, entry: Entry, error?: unknown): void {
+    const { persist } = this.#settings;
+    const kept = persist && this.#closing && name === 'jobCancelled';
+    if (persist && !kept) this.#stored(persist.delete(entry.id));
+    if (!kept) this.#say(name, entry, error);
+    const job = entry.waiters.size > 0 ? entry.job(this.#queue) : undefined;
+    for (const waiter of [...entry.waiters]) {
+      // A stored job is not cancelled by a shutdown: it runs after the next start.
+      if (job && !kept) waiter.resolve(job as EndedJob);
+      else waiter.reject(new SommosError('CLOSED', 'this AsyncProcessingEngine was shut down'));
+    }
+    for (const watcher of [...entry.watchers]) watcher.end();
+  }
+
+  #say(name: JobEventName, entry: Entry, extra?: unknown): void {
+    if (this.listenerCount(name) === 0 && entry.watchers.size === 0) return;
+    const job = entry.job(this.#queue);
+    if (!job) return;
+    const event: JobEvent = { type: name, job };
+    if (name === 'jobRetry') event.delay = extra as number;
+    for (const watcher of [...entry.watchers]) watcher.push(event);
+    const emit = this.emit.bind(this) as (name: string, ...args: unknown[]) => boolean;
+    if (name === 'jobRetry' || name === 'jobFailed') emit(name, job, extra);
+    else emit(name, job);
+  }
+
+  #store(entry: Entry, attempt: number): void {
+    const { id, type, data, options, before } = entry;
+    const put = this.#settings.persist?.put({ id, type, data, options, attempts: before + attempt });
+    if (put) this.#stored(put);
+  }
+
+  #stored(written: Promise<void>): void {
+    written.catch((error: unknown) => this.emit('error', SommosError.from(error, 'STORE_FAILED')));
+  }
+
+  #sweep(ageMs: number, count: number): number {
+    const swept = this.#queue.call((wasm) => {
+      let all = 0;
+      let some: number;
+      while ((some = wasm.sweep(Date.now(), ageMs, count)) > 0) all += some;
+      return all;
+    });
+    if (swept > 0) {
+      for (const id of this.#queue.call((wasm) => wasm.removed())) this.#jobs.delete(id);
+    }
+    return swept;
+  }
+
+  #forget(): number | undefined {
+    const { finishedRetention, maxFinishedJobs } = this.#settings;
+    this.#sweep(finishedRetention, maxFinishedJobs);
+    return this.#jobs.size > 0 ? Date.now() + finishedRetention + 1 : undefined;
+  }
+}
+
+/** The random half of an id. */
+function entropyOf(id: string): Uint8Array {
+  const hex = id.slice(id.lastIndexOf('_') + 1);
+  return Uint8Array.from({ length: 16 }, (_, at) => parseInt(hex.slice(2 * at, 2 * at + 2), 16));
+}

@@ -1,0 +1,65 @@
+import type { EventBuffer } from './buffer.js';
+import type { Waiter } from './drive.js';
+import type { Queue } from './queue.js';
+import type { EndedJob, Job, JobEvent, JobSettings } from './types.js';
+
+
+/** One attempt under way. */
+export interface Run {
+  readonly token: number;
+  readonly controller: AbortController;
+}
+
+/** What the JavaScript side keeps of a job: everything that WebAssembly cannot hold. */
+export class Entry {
+  readonly id: string;
+  readonly type: string;
+  readonly data: unknown;
+  readonly options: JobSettings;
+  /** Attempts before a reload. */
+  readonly before: number;
+  result: unknown = null;
+  note: string | null = null;
+  /** What the handler threw last. */
+  thrown: unknown;
+  run: Run | undefined;
+  readonly waiters = new Set<Waiter<EndedJob>>();
+  readonly watchers = new Set<EventBuffer<JobEvent>>();
+
+  constructor(id: string, type: string, data: unknown, options: JobSettings, before: number) {
+    this.id = id;
+    this.type = type;
+    this.data = data;
+    this.options = options;
+    this.before = before;
+  }
+
+  /** The job as it is now; undefined once the queue has forgotten it. */
+  job(queue: Queue): Job | undefined {
+    const numbers = queue.job(this.id);
+    if (!numbers) return undefined;
+    const { status, createdAt, startedAt, completedAt, failedAt, progress } = numbers;
+    const base = {
+      id: this.id,
+      type: this.type,
+      data: this.data,
+      options: this.options,
+      status,
+      createdAt,
+      startedAt,
+      completedAt,
+      failedAt,
+      attempts: this.before + numbers.attempts,
+      maxAttempts: this.before + numbers.maxAttempts,
+      progress,
+      note: this.note,
+      result: status === 'completed' ? this.result : null,
+      error: status === 'completed' ? null : (queue.call((w) => w.jobError(this.id)) ?? null),
+    };
+    if (status === 'queued' || status === 'running') return base as Job;
+    const ended = { ...base, success: status === 'completed' };
+    if (status !== 'failed') return ended as Job;
+    const errorCode = queue.call((w) => w.jobErrorCode(this.id)) ?? 'HANDLER_FAILED';
+    return { ...ended, errorCode } as Job;
+  }
+}
