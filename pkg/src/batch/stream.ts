@@ -94,7 +94,7 @@ export class ProcessingStream<I = unknown, O = unknown>
       max: 1e9,
       default: 2 * this.#size * this.#concurrency,
     });
-    const aborted = (): void => this.destroy(abortReason(signal as AbortSignal));
+    const aborted = (): void => void this.destroy(abortReason(signal as AbortSignal));
     this.#left = () => {
       signal?.removeEventListener('abort', aborted);
       left();

@@ -1,4 +1,5 @@
 /** The six kinds of work: what each takes and gives, and how it runs in the compute worker. */
+import type { DataOperation } from '../batch/index.js';
 import { SommosError } from '../errors.js';
 import { oneOf } from '../options.js';
 import type { FlatMatrix, Id } from '../runtime/calls.js';
@@ -14,23 +15,6 @@ import {
   type SimilarityOptions,
   type SimilarityPair,
 } from './similarity.js';
-
-/** One step of data_processing. */
-export type DataOperation =
-  | { type: 'filter'; criteria: Record<string, unknown> }
-  | { type: 'transform'; transformations: Record<string, Transformation> }
-  | { type: 'aggregate'; groupBy: string[]; aggregations: Record<string, Aggregation> }
-  | { type: 'sort'; sortBy: string; order?: 'asc' | 'desc' }
-  | { type: 'normalize'; fields: string[] };
-
-/** What a transform does to a field. */
-export type Transformation =
-  | { type: 'multiply' | 'add'; value: number }
-  | { type: 'normalize'; min: number; max: number }
-  | { type: 'log' | 'sqrt' };
-
-/** How an aggregate sums a field up. */
-export type Aggregation = 'sum' | 'avg' | 'count' | 'min' | 'max' | 'median';
 
 /** Kinds of features. */
 export type FeatureType =
