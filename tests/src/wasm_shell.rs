@@ -1,4 +1,4 @@
-//! The wasm module in Node: `tests/node/shell.mjs`, a line in and a line out.
+//! The package in Node or Chromium: `tests/node/shell.mjs`, a line in and a line out.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -19,18 +19,19 @@ use crate::{
 /// One Node process for all cases; each case gets a fresh service in it.
 pub struct WasmHost {
     child: Child,
-    pipes: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    pipes: Option<Mutex<(ChildStdin, BufReader<ChildStdout>)>>,
 }
 
 impl WasmHost {
-    /// Starts Node with the module in `folder`.
+    /// Starts Node with the package in `folder`; `place` says where it runs: node or chromium.
     ///
     /// # Errors
     /// When Node cannot be started.
-    pub fn start(folder: &Path) -> anyhow::Result<Self> {
+    pub fn start(place: &str, folder: &Path) -> anyhow::Result<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("node/shell.mjs");
         let mut child = Command::new("node")
             .arg(script)
+            .arg(place)
             .arg(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -40,7 +41,7 @@ impl WasmHost {
         let stdout = child.stdout.take().context("no standard output")?;
         Ok(Self {
             child,
-            pipes: Mutex::new((stdin, BufReader::new(stdout))),
+            pipes: Some(Mutex::new((stdin, BufReader::new(stdout)))),
         })
     }
 
@@ -66,7 +67,8 @@ impl WasmHost {
     }
 
     fn ask(&self, request: &Value) -> anyhow::Result<Value> {
-        let mut pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
+        let pipes = self.pipes.as_ref().context("closed")?;
+        let mut pipes = pipes.lock().unwrap_or_else(PoisonError::into_inner);
         let (stdin, stdout) = &mut *pipes;
         writeln!(stdin, "{request}")?;
         stdin.flush()?;
@@ -82,8 +84,8 @@ impl WasmHost {
 
 impl Drop for WasmHost {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
+        // Without input it ends by itself, and its browser with it.
+        self.pipes = None;
         let _ = self.child.wait();
     }
 }

@@ -40,7 +40,7 @@ enum Command {
     },
     /// Run every test, or the groups named by --only; ends with one line `N passed, N failed`.
     Test {
-        /// Groups: lint core server vectors wasm.
+        /// Groups: lint core server vectors package.
         #[arg(long)]
         only: Vec<String>,
     },

@@ -21,7 +21,7 @@ const GROUPS: [(&str, Group); 5] = [
     ("core", core),
     ("server", server),
     ("vectors", vectors),
-    ("wasm", wasm_vectors),
+    ("package", package),
 ];
 
 /// Runs the groups named (none: all). Ends the process with 1 when anything failed.
@@ -68,8 +68,8 @@ impl Tally {
     }
 
     /// A command that either holds or does not.
-    fn check(&mut self, step: Step) {
-        match step.run() {
+    fn check(&mut self, outcome: anyhow::Result<()>) {
+        match outcome {
             Ok(()) => self.passed += 1,
             Err(error) => {
                 println!("{error:#}");
@@ -101,8 +101,8 @@ impl Tally {
 }
 
 fn lint(tally: &mut Tally) -> anyhow::Result<()> {
-    tally.check(cargo(["fmt", "--all", "--check"]));
-    tally.check(cargo([
+    tally.check(cargo(["fmt", "--all", "--check"]).run());
+    let clippy = cargo([
         "clippy",
         "--workspace",
         "--all-targets",
@@ -111,7 +111,8 @@ fn lint(tally: &mut Tally) -> anyhow::Result<()> {
         "--",
         "-D",
         "warnings",
-    ]));
+    ]);
+    tally.check(clippy.run());
     Ok(())
 }
 
@@ -150,19 +151,17 @@ fn vectors(tally: &mut Tally) -> anyhow::Result<()> {
     ]))
 }
 
-fn wasm_vectors(tally: &mut Tally) -> anyhow::Result<()> {
+/// The package: built as it is published, its tests and every vector in Node and in Chromium.
+fn package(tally: &mut Tally) -> anyhow::Result<()> {
     toolchain::node()?;
-    let module = std::path::PathBuf::from("pkg/dist");
-    wasm::build_pkg(false, &[])?;
-    let run = cargo([
-        "run",
-        "--package",
-        "sommos-tests",
-        "--bin",
-        "vectors_wasm",
-        "--",
-    ]);
-    tally.count(run.args([&module]))
+    toolchain::chromium()?;
+    tally.check(wasm::build_pkg(false, &[]));
+    for place in ["node", "chromium"] {
+        tally.count(Step::new("node").args(["pkg/test/run.mjs", place]))?;
+        let run = ["run", "--package", "sommos-tests", "--bin", "vectors_wasm"];
+        tally.count(cargo(run).args(["--", place, "pkg"]))?;
+    }
+    tally.count(Step::new("node").args(["pkg/test/consumers.mjs"]))
 }
 
 #[cfg(test)]

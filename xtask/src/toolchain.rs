@@ -25,6 +25,7 @@ pub fn setup() -> anyhow::Result<()> {
     find(false)?;
     find(true)?;
     node()?;
+    chromium()?;
     println!("everything that the build and the tests need is here");
     Ok(())
 }
@@ -44,6 +45,29 @@ pub fn node() -> anyhow::Result<String> {
         bail!("node {version} is too old: 20 or newer is needed");
     }
     Ok(version)
+}
+
+/// Installs Chromium where Debian's packages can be had.
+pub fn chromium() -> anyhow::Result<()> {
+    const PROGRAM: &str = "/usr/bin/chromium";
+    if Path::new(PROGRAM).exists() || std::env::var_os("CHROMIUM").is_some() {
+        return Ok(());
+    }
+    let apt = |args: &[&str]| Step::new("apt-get").args(args).run();
+    if Path::new("/usr/bin/apt-get").exists() && apt(&["update", "-qq"]).is_ok() {
+        let install = [
+            "install",
+            "-y",
+            "-qq",
+            "--no-install-recommends",
+            "chromium",
+        ];
+        apt(&install)?;
+    }
+    if !Path::new(PROGRAM).exists() {
+        bail!("no Chromium: install it, or name its program in CHROMIUM");
+    }
+    Ok(())
 }
 
 /// Looks for a toolchain, trying to add what lacks: rustup's first, then Debian's packages. The

@@ -1,22 +1,23 @@
-//! Replays every vector against the wasm module in Node: `vectors_wasm FOLDER_OF_THE_MODULE`.
+//! Replays every vector against the package: `vectors_wasm node|chromium FOLDER_OF_THE_PACKAGE`.
 
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail, ensure};
 use sommos_tests::{load_all, replay, wasm_shell::WasmHost};
 
 fn main() -> anyhow::Result<ExitCode> {
-    let folder = std::env::args()
-        .nth(1)
-        .context("usage: vectors_wasm FOLDER_OF_THE_MODULE")?;
+    let mut args = std::env::args().skip(1);
+    let (Some(place), Some(folder)) = (args.next(), args.next()) else {
+        bail!("usage: vectors_wasm node|chromium FOLDER_OF_THE_PACKAGE");
+    };
     let folder = PathBuf::from(folder)
         .canonicalize()
-        .context("the module's folder")?;
+        .context("the package's folder")?;
     let vectors = load_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors"))?;
-    let host = WasmHost::start(&folder)?;
+    let host = WasmHost::start(&place, &folder)?;
     let (mut passed, mut failed) = (0, 0);
     for vector in &vectors {
         match host
@@ -26,11 +27,17 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(()) => passed += 1,
             Err(error) => {
                 failed += 1;
-                println!("FAILED wasm: {}\n    {error:#}", vector.id);
+                println!("FAILED wasm in {place}: {}\n    {error:#}", vector.id);
             }
         }
     }
-    println!("wasm: {} files, {} cases", vectors.len(), passed + failed);
+    let cases = passed + failed;
+    ensure!(
+        cases == vectors.len(),
+        "{cases} cases ran of {}",
+        vectors.len()
+    );
+    println!("wasm in {place}: {cases} cases of {}", vectors.len());
     println!("{passed} passed, {failed} failed");
     Ok(if failed > 0 {
         ExitCode::FAILURE
