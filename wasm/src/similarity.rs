@@ -6,9 +6,7 @@ use sommos_core::{
     id::Key,
     limits::Limits,
     par::Par,
-    similarity::{
-        Measure, Neighbor, Options, Pair, Ratings, RatingsBuilder, Similarity, SimilarityError,
-    },
+    similarity::{Measure, Neighbor, Options, Pair, Ratings, Similarity, SimilarityError},
 };
 use wasm_bindgen::prelude::*;
 
@@ -40,31 +38,10 @@ impl RatingsTable {
     /// `INVALID_FIELD`, `LIMIT_EXCEEDED`.
     #[wasm_bindgen(constructor)]
     pub fn new(offsets: &[u32], items: &[u32], ratings: &[f32]) -> Result<Self, JsValue> {
-        let invalid = |what: &str| refuse("INVALID_FIELD", what);
-        let ends = offsets.iter().skip(1);
-        let rising = offsets.iter().zip(ends.clone()).all(|(a, b)| a <= b);
-        if offsets.first() != Some(&0) || !rising {
-            return Err(invalid("offsets must begin with 0 and never fall"));
-        }
-        if offsets.last().map(|&n| n as usize) != Some(items.len()) || items.len() != ratings.len()
-        {
-            return Err(invalid(
-                "items and ratings must be as long as the last offset says",
-            ));
-        }
-        let mut builder = RatingsBuilder::new(&Limits::default());
-        let mut start = 0;
-        for (row, &end) in ends.enumerate() {
-            let entity = builder.entity(Key::Int(row as i64)).map_err(over)?;
-            let row = start as usize..end as usize;
-            for (&item, &rating) in items[row.clone()].iter().zip(&ratings[row]) {
-                builder
-                    .rate(entity, Key::Int(i64::from(item)), rating)
-                    .map_err(over)?;
-            }
-            start = end;
-        }
-        Ok(Self(builder.build()))
+        let limits = Limits::default();
+        Ratings::from_csr(offsets, items, ratings, &limits)
+            .map(Self)
+            .map_err(over)
     }
 
     /// The same ratings by item, so that similarities are between items.

@@ -16,6 +16,7 @@
 
 mod dense;
 mod float;
+mod input;
 mod inverted;
 mod kernel;
 mod measure;

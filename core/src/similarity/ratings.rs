@@ -12,6 +12,17 @@ use crate::{id::Key, limits::Limits};
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum RatingsError {
+    /// Offsets of compressed rows that do not fit.
+    #[error(
+        "offsets must begin with 0, never fall, and end with the length of items ({items}) and of \
+         ratings ({ratings})"
+    )]
+    Offsets {
+        /// Items given.
+        items: usize,
+        /// Ratings given.
+        ratings: usize,
+    },
     /// A rating is NaN or infinite (also: beyond f32, ±3.4e38).
     #[error("the rating of item {item} by {entity} is {value}: a finite number is needed")]
     NotFinite {
@@ -134,28 +145,54 @@ impl RatingsBuilder {
         Ok(index)
     }
 
+    /// The index of an item, known or new.
+    pub fn item(&mut self, key: Key) -> u32 {
+        self.items.intern(key)
+    }
+
     /// Adds one rating by the entity of that index.
     ///
     /// # Errors
     /// [`RatingsError::NotFinite`], [`RatingsError::TooManyRatings`].
     pub fn rate(&mut self, entity: u32, item: Key, rating: f32) -> Result<(), RatingsError> {
         if !rating.is_finite() {
-            return Err(RatingsError::NotFinite {
-                entity: self.entities.keys[entity as usize].clone(),
-                item,
-                value: rating,
-            });
+            return Err(self.not_finite(entity, item, rating));
+        }
+        let item = self.items.intern(item);
+        self.rate_indexed(entity, item, rating)
+    }
+
+    /// The same with the index of [`Self::item`]: no id is hashed.
+    ///
+    /// # Errors
+    /// [`RatingsError::NotFinite`], [`RatingsError::TooManyRatings`].
+    pub fn rate_indexed(
+        &mut self,
+        entity: u32,
+        item: u32,
+        rating: f32,
+    ) -> Result<(), RatingsError> {
+        if !rating.is_finite() {
+            let item = self.items.keys[item as usize].clone();
+            return Err(self.not_finite(entity, item, rating));
         }
         if self.values.len() >= self.ratings_max {
             return Err(RatingsError::TooManyRatings {
                 max: self.ratings_max,
             });
         }
-        let item = self.items.intern(item);
         self.rows.push(entity);
         self.columns.push(item);
         self.values.push(rating);
         Ok(())
+    }
+
+    fn not_finite(&self, entity: u32, item: Key, value: f32) -> RatingsError {
+        RatingsError::NotFinite {
+            entity: self.entities.keys[entity as usize].clone(),
+            item,
+            value,
+        }
     }
 
     /// The ratings, in O(ratings + entities + items).
@@ -215,84 +252,6 @@ fn order_by(keys: &[u32], keys_end: usize, input: impl Iterator<Item = u32>) -> 
 }
 
 impl Ratings {
-    /// From rows: each entity with its items and ratings. Rows of the same entity are merged.
-    ///
-    /// # Errors
-    /// [`RatingsError`]: a rating that is not finite, or too many.
-    pub fn from_rows<I, R>(rows: I, limits: &Limits) -> Result<Self, RatingsError>
-    where
-        I: IntoIterator<Item = (Key, R)>,
-        R: IntoIterator<Item = (Key, f32)>,
-    {
-        let mut builder = RatingsBuilder::new(limits);
-        for (entity, row) in rows {
-            let entity = builder.entity(entity)?;
-            for (item, rating) in row {
-                builder.rate(entity, item, rating)?;
-            }
-        }
-        Ok(builder.build())
-    }
-
-    /// From three arrays of equal length: who, what, how much.
-    ///
-    /// # Errors
-    /// [`RatingsError`].
-    pub fn from_triplets(
-        entities: &[Key],
-        items: &[Key],
-        ratings: &[f32],
-        limits: &Limits,
-    ) -> Result<Self, RatingsError> {
-        Self::triplets(
-            entities.iter().cloned(),
-            items.iter().cloned(),
-            ratings,
-            limits,
-        )
-    }
-
-    /// As [`Ratings::from_triplets`], with integer ids (those from 2^63 on become text).
-    ///
-    /// # Errors
-    /// [`RatingsError`].
-    pub fn from_integer_triplets(
-        entities: &[u64],
-        items: &[u64],
-        ratings: &[f32],
-        limits: &Limits,
-    ) -> Result<Self, RatingsError> {
-        let key =
-            |&n: &u64| i64::try_from(n).map_or_else(|_| Key::Text(n.to_string().into()), Key::Int);
-        Self::triplets(
-            entities.iter().map(key),
-            items.iter().map(key),
-            ratings,
-            limits,
-        )
-    }
-
-    fn triplets(
-        entities: impl ExactSizeIterator<Item = Key>,
-        items: impl ExactSizeIterator<Item = Key>,
-        ratings: &[f32],
-        limits: &Limits,
-    ) -> Result<Self, RatingsError> {
-        if entities.len() != ratings.len() || items.len() != ratings.len() {
-            return Err(RatingsError::LengthMismatch {
-                entities: entities.len(),
-                items: items.len(),
-                ratings: ratings.len(),
-            });
-        }
-        let mut builder = RatingsBuilder::new(limits);
-        for ((entity, item), &rating) in entities.zip(items).zip(ratings) {
-            let entity = builder.entity(entity)?;
-            builder.rate(entity, item, rating)?;
-        }
-        Ok(builder.build())
-    }
-
     /// The same ratings by item: rows are items, so that similarities are between items.
     /// O(ratings + items); an item that lost its only rating to a duplicate does not exist, so no
     /// row is empty.
