@@ -2,8 +2,7 @@
 //!
 //! Natively (feature `native-gemm`) the kernel is the `gemm` crate with its AVX-512 paths, picked
 //! at run time: of gemm, faer and matrixmultiply it was the fastest or within 1 % of it at every
-//! size from 64 to 2048 in both precisions. Elsewhere it is `matrixmultiply`, whose kernels are
-//! plain Rust that the compiler vectorizes for SIMD128 or Neon.
+//! size from 64 to 2048 in both precisions. Elsewhere it is [`panel`](super::panel).
 #![allow(unsafe_code)]
 
 use std::{
@@ -65,13 +64,13 @@ mod sealed {
 /// Rows of the result, inner dimension, columns of the result.
 #[derive(Clone, Copy)]
 pub struct Shape {
-    m: usize,
-    k: usize,
-    n: usize,
+    pub(super) m: usize,
+    pub(super) k: usize,
+    pub(super) n: usize,
 }
 
 macro_rules! impl_gemm {
-    ($type:ty, $portable:path) => {
+    ($type:ty, $panel:literal) => {
         impl sealed::Gemm for $type {
             #[cfg(feature = "native-gemm")]
             unsafe fn product_raw(
@@ -110,40 +109,21 @@ macro_rules! impl_gemm {
 
             #[cfg(not(feature = "native-gemm"))]
             unsafe fn product_raw(
-                Shape { m, k, n }: Shape,
-                (c, c_stride): (*mut Self, usize),
-                (a, a_rows, a_cols): (*const Self, usize, usize),
-                (b, b_rows, b_cols): (*const Self, usize, usize),
+                shape: Shape,
+                c: (*mut Self, usize),
+                a: (*const Self, usize, usize),
+                b: (*const Self, usize, usize),
                 accumulate: bool,
             ) {
-                let beta = if accumulate { 1.0 } else { 0.0 };
-                // SAFETY: the caller's contract is that of matrixmultiply. Slices are at most
-                // isize::MAX bytes, so strides inside one fit.
-                unsafe {
-                    $portable(
-                        m,
-                        k,
-                        n,
-                        1.0,
-                        a,
-                        a_rows as isize,
-                        a_cols as isize,
-                        b,
-                        b_rows as isize,
-                        b_cols as isize,
-                        beta,
-                        c,
-                        c_stride as isize,
-                        1,
-                    );
-                }
+                // SAFETY: the caller's contract is that of `panel::product`.
+                unsafe { super::panel::product::<Self, $panel>(shape, c, a, b, accumulate) }
             }
         }
     };
 }
 
-impl_gemm!(f32, matrixmultiply::sgemm);
-impl_gemm!(f64, matrixmultiply::dgemm);
+impl_gemm!(f32, 8);
+impl_gemm!(f64, 4);
 
 /// A rectangle of a slice, with strides; every index inside is checked once, on construction.
 #[derive(Clone, Copy)]

@@ -19,6 +19,8 @@ mod csr_product;
 mod dense;
 mod gemm;
 mod npy;
+#[cfg(any(test, not(feature = "native-gemm")))]
+mod panel;
 mod product;
 mod rows;
 mod sparse;
