@@ -4,6 +4,8 @@
 
 #[cfg(feature = "engine")]
 pub mod batch;
+#[cfg(feature = "engine")]
+pub mod cache;
 #[cfg(any(
     feature = "engine",
     feature = "compute",

@@ -47,6 +47,17 @@ pub struct EntryView<'a, K, V> {
     pub remaining_ttl_ms: Option<u64>,
 }
 
+/// What [`super::Cache::get_fresh`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup<'a, V> {
+    /// A live value that is fresh; it counted a hit.
+    Fresh(&'a V),
+    /// A live value that is not fresh any more; it counted a miss.
+    Stale(&'a V),
+    /// None; it counted a miss.
+    Absent,
+}
+
 /// What a set did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SetOutcome {

@@ -57,6 +57,7 @@ mod index;
 mod iter;
 mod read;
 mod recency;
+mod slots;
 mod stats;
 mod wheel;
 mod write;
@@ -67,8 +68,9 @@ mod tests;
 mod twin;
 
 pub use config::{CacheConfig, CacheError, ENTRY_OVERHEAD_BYTES, MAX_ENTRIES};
-pub use entry::{EntryView, NewEntry, OnRemove, Removal, SetOutcome};
+pub use entry::{EntryView, Lookup, NewEntry, OnRemove, Removal, SetOutcome};
 pub use iter::Entries;
+pub use slots::{Freshness, Gone, SLOT_OVERHEAD_BYTES, SlotSet, Slots};
 pub use stats::CacheStats;
 
 use foldhash::fast::FixedState;

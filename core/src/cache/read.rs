@@ -4,7 +4,7 @@ use core::hash::{BuildHasher, Hash};
 
 use hashbrown::Equivalent;
 
-use super::{Cache, OnRemove, Removal};
+use super::{Cache, Lookup, OnRemove, Removal};
 use crate::time::Timestamp;
 
 impl<K, V, S, L> Cache<K, V, S, L>
@@ -19,8 +19,28 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
         L: OnRemove<K, V>,
     {
-        let slot = self.hit(now, key)?;
+        let slot = self.hit(now, key, |_| true).ok()?;
         self.nodes.get(slot as usize).map(|node| &node.value)
+    }
+
+    /// As [`Self::get`], but a live value for which `fresh` does not hold counts a miss and keeps
+    /// its place in the order: see [`Lookup`]. O(1), no allocation.
+    #[inline]
+    pub fn get_fresh<Q>(
+        &mut self,
+        now: Timestamp,
+        key: &Q,
+        fresh: impl FnOnce(&V) -> bool,
+    ) -> Lookup<'_, V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        L: OnRemove<K, V>,
+    {
+        match self.hit(now, key, fresh) {
+            Ok(slot) => Lookup::Fresh(&self.nodes[slot as usize].value),
+            Err(Some(slot)) => Lookup::Stale(&self.nodes[slot as usize].value),
+            Err(None) => Lookup::Absent,
+        }
     }
 
     /// As [`Self::get`], to change the value in place. Its weight stays as it was set.
@@ -30,7 +50,7 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
         L: OnRemove<K, V>,
     {
-        let slot = self.hit(now, key)?;
+        let slot = self.hit(now, key, |_| true).ok()?;
         self.nodes
             .get_mut(slot as usize)
             .map(|node| &mut node.value)
@@ -74,8 +94,14 @@ where
         hits
     }
 
+    /// The slot of a fresh entry; else that of a stale one, if there is one.
     #[inline]
-    fn hit<Q>(&mut self, now: Timestamp, key: &Q) -> Option<u32>
+    fn hit<Q>(
+        &mut self,
+        now: Timestamp,
+        key: &Q,
+        fresh: impl FnOnce(&V) -> bool,
+    ) -> Result<u32, Option<u32>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
         L: OnRemove<K, V>,
@@ -94,16 +120,21 @@ where
         let Some(slot) = found else {
             self.counters.misses += 1;
             self.absent = (!shared).then_some(hash);
-            return None;
+            return Err(None);
         };
-        if self.nodes[slot as usize].is_expired(now) {
+        let node = &self.nodes[slot as usize];
+        if node.is_expired(now) {
             self.counters.misses += 1;
             self.discard(slot, Removal::Expired);
-            return None;
+            return Err(None);
+        }
+        if !fresh(&node.value) {
+            self.counters.misses += 1;
+            return Err(Some(slot));
         }
         self.counters.hits += 1;
         self.recency.touch(slot);
-        Some(slot)
+        Ok(slot)
     }
 
     #[inline]
