@@ -51,6 +51,18 @@ impl SlotCache {
         self.0.peek(time(now), id) as u32
     }
 
+    /// From when on an entry is stale, milliseconds since 1970; infinity: never.
+    #[wasm_bindgen(js_name = staleAt)]
+    pub fn stale_at(&self, id: u32) -> f64 {
+        self.0.deadlines(id).map_or(0.0, |(stale, _)| moment(stale))
+    }
+
+    /// From when on an entry is gone, milliseconds since 1970; infinity: never.
+    #[wasm_bindgen(js_name = goneAt)]
+    pub fn gone_at(&self, id: u32) -> f64 {
+        self.0.deadlines(id).map_or(0.0, |(_, gone)| moment(gone))
+    }
+
     /// Stores; answers the one number that was given up, or a negative code of this file.
     pub fn set(&mut self, id: u32, weight: f64, now: f64, ttl: f64, grace: f64) -> i32 {
         let set = SlotSet {
@@ -70,6 +82,18 @@ impl SlotCache {
             }
             _ => SEVERAL,
         }
+    }
+
+    /// Stores under the number of the least recently used entry, evicting it, and answers that
+    /// number; -1, with nothing changed, when `set` with a number is needed.
+    pub fn recycle(&mut self, weight: f64, now: f64, ttl: f64, grace: f64) -> i32 {
+        let set = SlotSet {
+            id: 0,
+            weight_bytes: weight as u64,
+            ttl_ms: ttl as u64,
+            grace_ms: grace as u64,
+        };
+        self.0.recycle(time(now), set).map_or(NONE, |id| id as i32)
     }
 
     /// Removes; true when the entry was fresh.
@@ -111,9 +135,7 @@ impl SlotCache {
     /// When `cleanup` may have work, milliseconds since 1970; infinity when nothing expires.
     #[wasm_bindgen(js_name = nextDeadline)]
     pub fn next_deadline(&self) -> f64 {
-        self.0
-            .next_deadline()
-            .map_or(f64::INFINITY, |at| at.0 as f64)
+        self.0.next_deadline().map_or(f64::INFINITY, moment)
     }
 
     /// hits, misses, evictions, expirations, sets, deletes, entries, bytes charged, bytes of the
@@ -149,6 +171,13 @@ impl SlotCache {
 
 fn time(ms: f64) -> Timestamp {
     Timestamp(ms as u64)
+}
+
+fn moment(at: Timestamp) -> f64 {
+    if at == Timestamp::FAR_FUTURE {
+        return f64::INFINITY;
+    }
+    at.0 as f64
 }
 
 fn told(gone: sommos_core::cache::Gone) -> u32 {

@@ -74,6 +74,17 @@ where
         self.peek(now, key).is_some()
     }
 
+    /// The value of `key` and its deadline, expired or not; changes nothing. A deadline of
+    /// [`Timestamp::FAR_FUTURE`] never comes.
+    pub fn peek_deadline<Q>(&self, key: &Q) -> Option<(&V, Timestamp)>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let slot = self.find(self.hash(key), key)?;
+        let node = self.nodes.get(slot as usize)?;
+        Some((&node.value, node.deadline))
+    }
+
     /// Gets each key in turn and shows it to `each` with its value; returns the hits.
     pub fn get_many<'q, Q>(
         &mut self,

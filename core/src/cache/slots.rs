@@ -88,6 +88,13 @@ impl Slots {
         }
     }
 
+    /// From when on `id` is stale and from when on it is gone, [`Timestamp::FAR_FUTURE`] meaning
+    /// never.
+    pub fn deadlines(&self, id: u32) -> Option<(Timestamp, Timestamp)> {
+        let (stale, gone) = self.cache.peek_deadline(&id)?;
+        Some((*stale, gone))
+    }
+
     /// Stores; `id` becomes the most recently used. What had to go is told by [`Self::gone`],
     /// never `id` itself.
     ///
@@ -101,6 +108,18 @@ impl Slots {
             .set(now, set.id, stale, set.weight_bytes, Some(ttl_ms));
         self.cache.listener.forget(set.id);
         outcome.map(|_| ())
+    }
+
+    /// Stores under the number of the least recently used entry, which is thereby evicted, and
+    /// gives that number. None, with nothing changed, when a new number is needed: see
+    /// [`Cache::recycle_lru`]. The number of `set` does not count.
+    #[inline]
+    pub fn recycle(&mut self, now: Timestamp, set: SlotSet) -> Option<u32> {
+        let stale = now.plus_ms(set.ttl_ms);
+        let ttl_ms = set.ttl_ms.saturating_add(set.grace_ms);
+        self.cache
+            .recycle_lru(now, stale, set.weight_bytes, Some(ttl_ms))
+            .copied()
     }
 
     /// Removes `id`; true when it was fresh, for a stale one is none to its owner.
@@ -265,6 +284,7 @@ mod tests {
         let mut slots = slots(3);
         let at = Timestamp;
         slots.set(at(0), entry(7, 10, 5)).unwrap();
+        assert_eq!(slots.deadlines(7), Some((at(10), at(15))));
         assert_eq!(slots.get(at(9), 7), Freshness::Fresh);
         assert_eq!(slots.get(at(10), 7), Freshness::Stale);
         assert_eq!(slots.peek(at(14), 7), Freshness::Stale);
@@ -319,10 +339,38 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_the_least_recently_used_is_recycled_when_that_is_what_a_set_would_do() {
+        let mut slots = slots(2);
+        let at = Timestamp;
+        slots.set(at(0), entry(1, 100, 0)).unwrap();
+        assert_eq!(slots.recycle(at(0), entry(0, 9, 0)), None, "there is room");
+        slots.set(at(0), entry(2, 50, 0)).unwrap();
+        assert_eq!(slots.recycle(at(1), entry(0, 9, 0)), Some(1));
+        assert_eq!(slots.peek(at(9), 1), Freshness::Fresh);
+        assert_eq!(slots.peek(at(10), 1), Freshness::Absent);
+        assert!(slots.ids(at(1), false).eq([1, 2]));
+        let heavy = SlotSet {
+            weight_bytes: 1000,
+            ..entry(0, 9, 0)
+        };
+        assert_eq!(slots.recycle(at(1), heavy), None, "two must go");
+        assert_eq!(slots.recycle(at(10), entry(0, 9, 0)), None, "one is over");
+        let stats = slots.stats();
+        assert_eq!((stats.evictions, stats.sets, stats.size), (1, 3, 2));
+        assert_eq!(stats.memory_usage, 2);
+        slots.set(at(10), entry(3, 9, 0)).unwrap();
+        assert!(slots.ids(at(10), false).eq([3, 2]));
+    }
+
+    #[test]
     fn an_endless_time_to_live_has_no_deadline() {
         let mut slots = slots(2);
         slots.set(Timestamp(5), entry(1, u64::MAX, 9)).unwrap();
         assert_eq!(slots.next_deadline(), None);
+        assert_eq!(
+            slots.deadlines(1),
+            Some((Timestamp::FAR_FUTURE, Timestamp::FAR_FUTURE))
+        );
         let late = Timestamp(u64::MAX - 1);
         assert_eq!(slots.get(late, 1), Freshness::Fresh);
         assert!(slots.remove(late, 1));

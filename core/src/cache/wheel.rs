@@ -49,6 +49,8 @@ pub(super) struct Wheel {
     occupied: [u64; LEVELS],
     /// Slots in buckets.
     len: usize,
+    /// No deadline is earlier: until then nothing need be looked for.
+    quiet_until: u64,
 }
 
 impl Wheel {
@@ -66,6 +68,9 @@ impl Wheel {
         }
         if self.timers.len() <= slot as usize {
             self.timers.resize(slot as usize + 1, IDLE);
+        }
+        if self.len == 0 {
+            self.quiet_until = u64::MAX;
         }
         self.len += 1;
         self.link(slot, deadline.0);
@@ -125,9 +130,19 @@ impl Wheel {
     ) -> Option<u32> {
         if self.len == 0 {
             self.elapsed = now.0;
+            self.quiet_until = u64::MAX;
+            return None;
+        }
+        if now.0 < self.quiet_until {
             return None;
         }
         self.advance(now, deadline)
+    }
+
+    /// False only when nothing is due. O(1).
+    #[inline]
+    pub(super) fn may_be_due(&self, now: Timestamp) -> bool {
+        self.len > 0 && now.0 >= self.quiet_until
     }
 
     fn advance(&mut self, now: Timestamp, deadline: impl Fn(u32) -> Timestamp) -> Option<u32> {
@@ -144,8 +159,9 @@ impl Wheel {
             }
             match self.next_bucket() {
                 Some((bucket, start)) if start <= now.0 => self.sink(bucket, start, &deadline),
-                _ => {
+                next => {
                     self.elapsed = now.0;
+                    self.quiet_until = next.map_or(u64::MAX, |(_, start)| start);
                     return None;
                 }
             }
@@ -184,7 +200,9 @@ impl Wheel {
         if self.heads[DUE] != NIL {
             return Some(Timestamp(self.due_min));
         }
-        self.next_bucket().map(|(_, start)| Timestamp(start))
+        // Both are bounds from below; the later one spares the caller a wake-up.
+        self.next_bucket()
+            .map(|(_, start)| Timestamp(start.max(self.quiet_until)))
     }
 
     pub(super) fn clear(&mut self) {
@@ -245,6 +263,7 @@ impl Wheel {
     }
 
     fn link(&mut self, slot: u32, deadline: u64) {
+        self.quiet_until = self.quiet_until.min(deadline);
         let bucket = self.bucket_of(deadline);
         let next = core::mem::replace(&mut self.heads[bucket], slot);
         if next != NIL {

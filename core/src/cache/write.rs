@@ -57,10 +57,7 @@ where
                 return Err(error);
             }
         };
-        let deadline = match ttl_ms.or(self.config.default_ttl_ms) {
-            Some(ttl) => now.plus_ms(ttl),
-            None => Timestamp::FAR_FUTURE,
-        };
+        let deadline = self.deadline(now, ttl_ms);
         self.counters.sets += 1;
         let node = Node {
             key,
@@ -74,6 +71,39 @@ where
             None => self.insert(now, node, &mut outcome),
         }
         Ok(outcome)
+    }
+
+    /// Gives the least recently used entry, under its own key, a new value in place of evicting it
+    /// for a new key: for an owner whose keys are interchangeable numbers. It becomes the most
+    /// recently used; an eviction and a set are counted and the key is returned; no listener
+    /// hears of it. None, with nothing changed, when that is not what a set would do: there is
+    /// room left, something has expired, or more than one entry would have to go. O(1).
+    pub fn recycle_lru(
+        &mut self,
+        now: Timestamp,
+        value: V,
+        weight_bytes: u64,
+        ttl_ms: Option<u64>,
+    ) -> Option<&K> {
+        if self.nodes.len() < self.config.max_entries || self.wheel.may_be_due(now) {
+            return None;
+        }
+        let charge = self.charge(weight_bytes).ok()?;
+        let spare_bytes = self.spare_bytes();
+        let slot = self.recency.victim()?;
+        let deadline = self.deadline(now, ttl_ms);
+        let node = self.nodes.get_mut(slot as usize)?;
+        if node.is_expired(now) || spare_bytes + node.charge < charge {
+            return None;
+        }
+        self.weight_bytes = self.weight_bytes - node.charge + charge;
+        (node.value, node.deadline, node.charge) = (value, deadline, charge);
+        self.wheel.cancel(slot);
+        self.wheel.schedule(slot, deadline);
+        self.recency.touch(slot);
+        self.counters.sets += 1;
+        self.counters.evictions += 1;
+        self.nodes.get(slot as usize).map(|node| &node.key)
     }
 
     /// Sets each entry in turn; a refused entry does not stop the others.
@@ -149,6 +179,13 @@ where
             count += 1;
         }
         count
+    }
+
+    fn deadline(&self, now: Timestamp, ttl_ms: Option<u64>) -> Timestamp {
+        match ttl_ms.or(self.config.default_ttl_ms) {
+            Some(ttl) => now.plus_ms(ttl),
+            None => Timestamp::FAR_FUTURE,
+        }
     }
 
     fn charge(&self, weight_bytes: u64) -> Result<u64, CacheError> {

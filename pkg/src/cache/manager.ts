@@ -6,7 +6,7 @@ import { configOf, timesOf, type Config, type Times } from './config.js';
 import { Flight } from './flight.js';
 import { originalKey, plainKey, shown, storedKey, type CacheKey } from './key.js';
 import { readSnapshot, writeSnapshot, type SnapshotOptions } from './snapshot.js';
-import { Table, type Entry } from './table.js';
+import { Table, type Entry, type Origin } from './table.js';
 import { TagBarriers } from './tags.js';
 import type {
   CacheEvents,
@@ -48,14 +48,19 @@ export class AdvancedCacheManager<
   #timer: ReturnType<typeof setInterval> | undefined;
   #stamp = 0;
   #staleHits = 0;
-  #hears = { hit: false, miss: false, set: false };
+  #hears = { hit: false, miss: false, set: false, eviction: false };
+  readonly #keyMax: number;
+  /** Times of an entry set without any. */
+  readonly #defaults: Times;
 
   constructor(options: CacheOptions = {}) {
     super();
     this.config = configOf(options);
     this.clock = new Clock(this.config.now);
-    this.#table = new Table<V>(this.config.maxSize, this.config.maxMemory, (entry, expired) =>
-      this.#gone(entry, expired),
+    this.#keyMax = this.config.maxKeyLength;
+    this.#defaults = timesOf(undefined, this.config);
+    this.#table = new Table<V>(this.config.maxSize, this.config.maxMemory, (...gone) =>
+      this.#gone(...gone),
     );
     this.#startCleanup();
   }
@@ -84,7 +89,8 @@ export class AdvancedCacheManager<
    */
   set(key: CacheKey, value: V, ttl?: TTL): boolean {
     const stored = this.keyOf(key);
-    return this.#store(stored, key, value, timesOf(ttl, this.config), this.nextStamp());
+    const times = ttl === undefined ? this.#defaults : timesOf(ttl, this.config);
+    return this.#store(stored, key, value, times, this.nextStamp());
   }
 
   /** Removes a key; true when it had a fresh value. */
@@ -261,7 +267,7 @@ export class AdvancedCacheManager<
     const entry = table.evict(this.clock.now());
     if (!entry) return null;
     const key = originalKey(entry.key);
-    this.onEvicted(entry);
+    this.onEvicted(entry.key, entry.origin);
     this.#tell('eviction', key);
     return key;
   }
@@ -286,7 +292,14 @@ export class AdvancedCacheManager<
   snapshot(options: SnapshotOptions = {}): Uint8Array {
     const table = this.table();
     this.#sweep(table);
-    return writeSnapshot(table.list(this.clock.now(), true), options);
+    const entries = table.list(this.clock.now(), true).map((entry) => ({
+      key: entry.key,
+      value: entry.value,
+      staleAt: table.staleAt(entry),
+      goneAt: table.goneAt(entry),
+      tags: entry.origin?.tags,
+    }));
+    return writeSnapshot(entries.reverse(), options);
   }
 
   /**
@@ -303,11 +316,14 @@ export class AdvancedCacheManager<
     this.#flights.clear();
     this.barriers = new TagBarriers();
     let count = 0;
-    for (const { key, value, expiresAt, grace, tags } of entries) {
-      if (expiresAt + grace <= now) continue;
-      // Older than every write that a peer may tell of.
-      const write = { value: value as V, expiresAt, grace, tags, stamp: 0, node: '' };
-      if (table.set(key, now, { ...write, weight: this.#weight(key, value) })) count++;
+    for (const { key, value, staleAt, goneAt, tags } of entries) {
+      if (goneAt <= now) continue;
+      const ttl = Math.max(0, staleAt - now);
+      const grace = goneAt === Infinity ? 0 : goneAt - now - ttl;
+      // Stamp 0: older than every write that a peer may tell of.
+      const origin = tags && { stamp: 0, node: '', tags };
+      const weight = this.#weight(key, value);
+      if (table.set(key, now, value as V, weight, ttl, grace, origin)) count++;
     }
     this.#tell('warmed', count);
     return count;
@@ -366,10 +382,10 @@ export class AdvancedCacheManager<
   /** @internal The text under which a key is stored. */
   protected keyOf(key: CacheKey): string {
     // The common case without a call: a short plain string.
-    if (typeof key === 'string' && key.length <= this.config.maxKeyLength && key.charCodeAt(0) !== 0) {
+    if (typeof key === 'string' && key.length <= this.#keyMax && key.charCodeAt(0) !== 0) {
       return key;
     }
-    return storedKey(key, this.config.maxKeyLength);
+    return storedKey(key, this.#keyMax);
   }
 
   /** @internal A stamp greater than all before. */
@@ -378,9 +394,7 @@ export class AdvancedCacheManager<
   }
 
   /** @internal Which node writes. */
-  protected origin(): string {
-    return '';
-  }
+  protected readonly node: string = '';
 
   /** @internal Removes an entry and forgets loaders of its key. */
   protected remove(stored: string): boolean {
@@ -388,16 +402,19 @@ export class AdvancedCacheManager<
     this.#flights.delete(stored);
     const entry = table.entry(stored);
     if (entry === undefined) return false;
-    const barred = this.barriers.bars(entry.tags, entry.stamp);
+    const barred = this.barriers.bars(entry.origin);
     return table.delete(entry, this.clock.now()) && !barred;
   }
 
   /** @internal Stores what another node wrote. */
-  protected adopt(stored: string, value: V, entry: Omit<Entry<V>, 'id' | 'key' | 'value'>): void {
+  protected adopt(stored: string, value: V, expiresAt: number, grace: number, origin: Origin): void {
     const weight = this.#weight(stored, value);
+    const now = this.clock.now();
+    const ttl = expiresAt - now;
+    if (ttl <= 0) return void this.remove(stored);
     this.#flights.delete(stored);
-    if (this.table().set(stored, this.clock.now(), { value, weight, ...entry })) {
-      if (this.#hears.set) this.#tell('set', originalKey(stored), value, entry.expiresAt);
+    if (this.table().set(stored, now, value, weight, ttl, grace, origin)) {
+      if (this.#hears.set) this.#tell('set', originalKey(stored), value, expiresAt);
     }
   }
 
@@ -414,7 +431,7 @@ export class AdvancedCacheManager<
   }
 
   /** @internal */
-  protected onWrite(_entry: Entry<V>): void {}
+  protected onWrite(_entry: Entry<V>, _expiresAt: number, _grace: number): void {}
   /** @internal */
   protected onDelete(_stored: string, _stamp: number): void {}
   /** @internal */
@@ -422,7 +439,7 @@ export class AdvancedCacheManager<
   /** @internal */
   protected onTag(_tag: string, _stamp: number): void {}
   /** @internal */
-  protected onEvicted(_entry: Entry<V>): void {}
+  protected onEvicted(_stored: string, _origin: Origin | undefined): void {}
 
   /** The fresh entry of a key; counts a hit or a miss. */
   #look(stored: string): Entry<V> | undefined {
@@ -430,7 +447,7 @@ export class AdvancedCacheManager<
     if (table === undefined) throw closedError();
     if (this.barriers.unswept) {
       const entry = table.entry(stored);
-      if (entry?.tags !== undefined && this.barriers.bars(entry.tags, entry.stamp)) {
+      if (entry?.origin !== undefined && this.barriers.bars(entry.origin)) {
         table.delete(entry, this.clock.now());
       }
     }
@@ -439,7 +456,7 @@ export class AdvancedCacheManager<
 
   #peek(stored: string): Entry<V> | undefined {
     const entry = this.table().peek(stored, this.clock.now());
-    return entry && !this.barriers.bars(entry.tags, entry.stamp) ? entry : undefined;
+    return entry && !this.barriers.bars(entry.origin) ? entry : undefined;
   }
 
   /** The entry that expired less than `window` milliseconds ago. */
@@ -447,8 +464,8 @@ export class AdvancedCacheManager<
     if (window === 0 || this.#table === undefined) return undefined;
     const now = this.clock.now();
     const entry = this.#table.stale(stored, now);
-    if (!entry || now >= entry.expiresAt + window) return undefined;
-    return this.barriers.bars(entry.tags, entry.stamp) ? undefined : entry;
+    if (!entry || now >= this.#table.staleAt(entry) + window) return undefined;
+    return this.barriers.bars(entry.origin) ? undefined : entry;
   }
 
   #store(stored: string, key: CacheKey, value: V, times: Times, stamp: number, own = true): boolean {
@@ -458,21 +475,18 @@ export class AdvancedCacheManager<
     const { ttlJitter, random } = this.config;
     if (ttlJitter > 0 && ttl !== Infinity) ttl -= Math.floor(ttl * ttlJitter * random());
     if (this.#flights.size > 0) this.#flights.delete(stored);
-    const entry = table.set(stored, now, {
-      value,
-      weight: this.#weight(stored, value),
-      expiresAt: now + ttl,
-      grace: Math.max(times.staleWhileRevalidate, times.failSafe),
-      stamp,
-      node: this.origin(),
-      tags: times.tags,
-    });
+    const weight = this.config.sizeOf(value) + 2 * stored.length;
+    const grace = Math.max(times.staleWhileRevalidate, times.failSafe);
+    const { node } = this;
+    const { tags } = times;
+    const origin = tags === undefined && node === '' ? undefined : { stamp, node, tags };
+    const entry = table.set(stored, now, value, weight, ttl, grace, origin);
     if (entry === undefined) {
       this.onDelete(stored, stamp);
       this.#tell('error', this.#tooHeavy(key, value));
       return false;
     }
-    if (own) this.onWrite(entry);
+    if (own) this.onWrite(entry, now + ttl, grace);
     if (this.#hears.set) this.#tell('set', key, value, now + ttl);
     return true;
   }
@@ -519,7 +533,7 @@ export class AdvancedCacheManager<
       const found = looking && (await looking);
       const value = found ? found.value : loader && (await loader({ signal }));
       const wanted = this.#flights.get(stored) === flight && (found || loader);
-      if (wanted && !this.barriers.bars(times.tags, flight.stamp)) {
+      if (wanted && !this.barriers.bars({ tags: times.tags, stamp: flight.stamp })) {
         this.#store(stored, key, value as V, times, flight.stamp, !found);
       }
       flight.resolve(value as V);
@@ -558,10 +572,10 @@ export class AdvancedCacheManager<
     return count;
   }
 
-  #gone(entry: Entry<V>, expired: boolean): void {
-    this.onEvicted(entry);
-    if (!expired && !this.barriers.bars(entry.tags, entry.stamp)) {
-      this.#tell('eviction', originalKey(entry.key));
+  #gone(stored: string, origin: Origin | undefined, expired: boolean): void {
+    this.onEvicted(stored, origin);
+    if (!expired && this.#hears.eviction && !this.barriers.bars(origin)) {
+      this.#tell('eviction', originalKey(stored));
     }
   }
 
@@ -585,6 +599,7 @@ export class AdvancedCacheManager<
       hit: this.listenerCount('hit') > 0,
       miss: this.listenerCount('miss') > 0,
       set: this.listenerCount('set') > 0,
+      eviction: this.listenerCount('eviction') > 0,
     };
     return this;
   }

@@ -1,12 +1,11 @@
 import { SommosError } from '../errors.js';
 import { crc32 } from './crc.js';
 import { originalKey, plainKey, shown, storedKey, type CacheKey } from './key.js';
-import type { Entry } from './table.js';
 
 /** "SOMCACHE", then version (u16), flags (u16, 0), entries (u32), length of the text (u32); all
  * little-endian. Then the text, and the CRC-32 of everything before it (u32). The text is a JSON
- * array of [key, value, expiresAt or null, grace or null, tags or null], the least recently used
- * first. */
+ * array of [key, value, stale from or null, gone from or null, tags or null], the least recently used
+ * first; null in place of a time means never. */
 const MAGIC = 'SOMCACHE';
 const VERSION = 1;
 const HEAD = 20;
@@ -19,24 +18,24 @@ export interface SnapshotOptions {
   skip?: (error: SommosError, key: CacheKey) => void;
 }
 
-/** One entry as read. */
+/** One entry: the stored text of its key, its deadlines in milliseconds since 1970. */
 export interface Saved {
   key: string;
   value: unknown;
-  expiresAt: number;
-  grace: number;
+  staleAt: number;
+  goneAt: number;
   tags: readonly string[] | undefined;
 }
 
-/** The entries, given the most recently used first, as bytes. */
-export function writeSnapshot<V>(entries: Entry<V>[], options: SnapshotOptions): Uint8Array {
+/** The entries, the least recently used first, as bytes. */
+export function writeSnapshot(entries: readonly Saved[], options: SnapshotOptions): Uint8Array {
   const rows: string[] = [];
-  for (const entry of entries.reverse()) {
+  for (const entry of entries) {
     const wrong = notJson(entry.value, '', 0);
     if (wrong === undefined) {
-      const { key, value, expiresAt, grace, tags } = entry;
+      const { key, value, staleAt, goneAt, tags } = entry;
       // JSON writes Infinity as null.
-      rows.push(JSON.stringify([key, value, expiresAt, grace, tags ?? null]));
+      rows.push(JSON.stringify([key, value, staleAt, goneAt, tags ?? null]));
       continue;
     }
     const key = originalKey(entry.key);
@@ -110,7 +109,7 @@ function checkedText(bytes: Uint8Array): [string, number] {
 
 function savedOf(row: unknown, at: number, lengthMax: number): Saved {
   if (!Array.isArray(row) || row.length !== 5) throw corrupt(`entry ${at} has not 5 parts`);
-  const [key, value, expiresAt, grace, tags] = row as unknown[];
+  const [key, value, staleAt, goneAt, tags] = row as unknown[];
   if (typeof key !== 'string' || !isStored(key, lengthMax)) {
     throw corrupt(`entry ${at} has no valid key`);
   }
@@ -124,8 +123,8 @@ function savedOf(row: unknown, at: number, lengthMax: number): Saved {
   return {
     key,
     value,
-    expiresAt: time(expiresAt, 'deadline'),
-    grace: time(grace, 'grace'),
+    staleAt: time(staleAt, 'deadline'),
+    goneAt: time(goneAt, 'second deadline'),
     tags: (tags as string[] | null) ?? undefined,
   };
 }

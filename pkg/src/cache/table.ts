@@ -5,39 +5,34 @@ import type { SlotCache } from '../generated/engine/engine.js';
 /** Bytes charged per entry beside its key and value: tables of WebAssembly 79, of JavaScript 121. */
 export const ENTRY_BYTES = 200;
 const ENTRY_BYTES_HERE = 121;
+/** In place of the key of an entry that is in no table; no stored key is that. */
+const FREE = '\0';
 const FRESH = 1;
 const STALE = 2;
 const NONE = -1;
 const TOO_HEAVY = -3;
 
-/** One value with what belongs to it. */
+/** One value with what belongs to it; reused for another once it is gone. */
 export interface Entry<V> {
   /** The stored text of the key. */
-  readonly key: string;
+  key: string;
   value: V;
   /** Its number in WebAssembly. */
-  id: number;
-  /** From here on it is stale, milliseconds since 1970. */
-  expiresAt: number;
-  /** For so long it may be read as stale then, milliseconds. */
-  grace: number;
-  /** When it was written, in the order of all writes. */
-  stamp: number;
-  /** Which node wrote it; empty in a cache that has no others. */
-  node: string;
-  tags: readonly string[] | undefined;
+  readonly id: number;
+  origin: Origin | undefined;
 }
 
-/** What a write stores. */
-export interface Write<V> {
-  value: V;
-  weight: number;
-  expiresAt: number;
-  grace: number;
-  stamp: number;
-  node: string;
-  tags: readonly string[] | undefined;
+/** When and where an entry was written, and its tags: for entries that may be told apart by it. */
+export interface Origin {
+  /** When, in the order of all writes. */
+  readonly stamp: number;
+  /** By which node; empty in a cache that has no others. */
+  readonly node: string;
+  readonly tags: readonly string[] | undefined;
 }
+
+/** Hears of an entry that the cache gave up by itself. */
+export type Gone = (key: string, origin: Origin | undefined, expired: boolean) => void;
 
 /** Figures of the tables. */
 export interface TableStats {
@@ -58,18 +53,23 @@ export interface TableStats {
  */
 export class Table<V> {
   readonly #slots: SlotCache;
-  readonly #gone: (entry: Entry<V>, expired: boolean) => void;
+  readonly #gone: Gone;
+  readonly #maxSize: number;
   readonly #byKey = new Map<string, Entry<V>>();
-  readonly #byId: (Entry<V> | undefined)[] = [];
-  readonly #freeIds: number[] = [];
+  readonly #byId: Entry<V>[] = [];
+  /** Entries that are in no table, with their numbers. */
+  readonly #free: Entry<V>[] = [];
   /** Gets that met no entry; WebAssembly never saw them. */
   #absent = 0;
+  /** A key that is in no entry until the next insertion: the set after a miss need not search. */
+  #absentKey: string | undefined;
 
   constructor(
     maxSize: number,
     maxMemory: number,
-    gone: (entry: Entry<V>, expired: boolean) => void,
+    gone: Gone,
   ) {
+    this.#maxSize = maxSize;
     const { SlotCache } = engine();
     this.#slots = guarded(() => new SlotCache(maxSize, maxMemory, ENTRY_BYTES_HERE));
     this.#gone = gone;
@@ -84,6 +84,7 @@ export class Table<V> {
     const entry = this.#byKey.get(key);
     if (entry === undefined) {
       this.#absent++;
+      this.#absentKey = key;
       return undefined;
     }
     const state = this.#slots.get(entry.id, now);
@@ -114,61 +115,83 @@ export class Table<V> {
     return entry && this.#slots.peek(entry.id, now) === STALE ? entry : undefined;
   }
 
+  /** From when on an entry is stale, milliseconds since 1970. */
+  staleAt(entry: Entry<V>): number {
+    return this.#slots.staleAt(entry.id);
+  }
+
+  /** From when on an entry is gone, milliseconds since 1970. */
+  goneAt(entry: Entry<V>): number {
+    return this.#slots.goneAt(entry.id);
+  }
+
   /** Stores; undefined when the value is heavier than the whole cache (an older one is gone then). */
-  set(key: string, now: number, write: Write<V>): Entry<V> | undefined {
-    const old = this.#byKey.get(key);
-    const id = old !== undefined ? old.id : (this.#freeIds.pop() ?? this.#byId.length);
-    const code = this.#slots.set(id, write.weight, now, write.expiresAt - now, write.grace);
+  set(
+    key: string,
+    now: number,
+    value: V,
+    weight: number,
+    ttl: number,
+    grace: number,
+    origin: Origin | undefined,
+  ): Entry<V> | undefined {
+    let entry = key === this.#absentKey ? undefined : this.#byKey.get(key);
+    this.#absentKey = undefined;
+    if (entry === undefined) {
+      if (this.#byKey.size === this.#maxSize) {
+        const id = this.#slots.recycle(weight, now, ttl, grace);
+        if (id !== NONE) {
+          entry = this.#byId[id] as Entry<V>;
+          const { key: oldKey, origin: oldOrigin } = entry;
+          this.#byKey.delete(oldKey);
+          entry.key = key;
+          this.#byKey.set(key, entry);
+          entry.value = value;
+          entry.origin = origin;
+          this.#gone(oldKey, oldOrigin, false);
+          return entry;
+        }
+      }
+      entry = this.#free.pop() ?? this.#make();
+    }
+    const isNew = entry.key !== key;
+    const code = this.#slots.set(entry.id, weight, now, ttl, grace);
     if (code === TOO_HEAVY) {
-      if (old !== undefined) this.#forget(old);
-      else this.#release(id);
+      if (isNew) this.#free.push(entry);
+      else this.#forget(entry);
       return undefined;
     }
-    let entry = old;
-    if (entry === undefined) {
-      entry = {
-        key,
-        value: write.value,
-        id,
-        expiresAt: write.expiresAt,
-        grace: write.grace,
-        stamp: write.stamp,
-        node: write.node,
-        tags: write.tags,
-      };
-      this.#byId[id] = entry;
+    if (isNew) {
+      entry.key = key;
       this.#byKey.set(key, entry);
-    } else {
-      entry.value = write.value;
-      entry.expiresAt = write.expiresAt;
-      entry.grace = write.grace;
-      entry.stamp = write.stamp;
-      entry.node = write.node;
-      entry.tags = write.tags;
     }
-    if (code >= 0) this.#tell(code);
-    else if (code !== NONE) this.#tellAll();
+    entry.value = value;
+    entry.origin = origin;
+    if (code !== NONE) this.#tellAll(code >= 0 ? [code] : this.#slots.takeGone());
     return entry;
   }
 
-  /** Removes; true when the entry was fresh. */
+  /** Removes an entry of the table; true when it was fresh. */
   delete(entry: Entry<V>, now: number): boolean {
     const fresh = this.#slots.delete(entry.id, now);
     this.#forget(entry);
     return fresh;
   }
 
-  /** Removes the least recently used entry and gives it. */
+  /** Removes the least recently used entry and gives a copy of it. */
   evict(now: number): Entry<V> | undefined {
-    const entry = this.#byId[this.#slots.evictLru(now)];
-    if (entry) this.#forget(entry);
-    return entry;
+    const id = this.#slots.evictLru(now);
+    const entry = id === NONE ? undefined : this.#byId[id];
+    if (!entry) return undefined;
+    const copy = { ...entry };
+    this.#forget(entry);
+    return copy;
   }
 
   /** Removes at most `max` entries whose time is over. */
   cleanup(now: number, max: number): number {
     const count = this.#slots.cleanup(now, max);
-    if (count > 0) this.#tellAll();
+    if (count > 0) this.#tellAll(this.#slots.takeGone());
     return count;
   }
 
@@ -177,7 +200,7 @@ export class Table<V> {
     const count = this.#slots.clear();
     this.#byKey.clear();
     this.#byId.length = 0;
-    this.#freeIds.length = 0;
+    this.#free.length = 0;
     return count;
   }
 
@@ -221,35 +244,33 @@ export class Table<V> {
   free(): void {
     this.#byKey.clear();
     this.#byId.length = 0;
+    this.#free.length = 0;
     this.#slots.free();
   }
 
-  #tell(code: number): void {
-    const entry = this.#byId[code >>> 1];
-    if (entry === undefined) return;
-    this.#forget(entry);
-    this.#gone(entry, (code & 1) === 1);
+  #make(): Entry<V> {
+    const entry: Entry<V> = {
+      key: FREE,
+      value: undefined as V,
+      id: this.#byId.length,
+      origin: undefined,
+    };
+    this.#byId.push(entry);
+    return entry;
   }
 
-  #tellAll(): void {
-    const gone: [Entry<V>, boolean][] = [];
-    for (const code of this.#slots.takeGone()) {
-      const entry = this.#byId[code >>> 1];
-      if (entry === undefined) continue;
-      this.#forget(entry);
-      gone.push([entry, (code & 1) === 1]);
-    }
+  #tellAll(codes: ArrayLike<number>): void {
+    const gone = Array.from(codes, (code) => ({ ...(this.#byId[code >>> 1] as Entry<V>), code }));
+    for (const { id } of gone) this.#forget(this.#byId[id] as Entry<V>);
     // Listeners may call the cache: they hear of it once the tables agree.
-    for (const [entry, expired] of gone) this.#gone(entry, expired);
+    for (const { key, origin, code } of gone) this.#gone(key, origin, (code & 1) === 1);
   }
 
   #forget(entry: Entry<V>): void {
     this.#byKey.delete(entry.key);
-    this.#byId[entry.id] = undefined;
-    this.#freeIds.push(entry.id);
-  }
-
-  #release(id: number): void {
-    if (id < this.#byId.length) this.#freeIds.push(id);
+    entry.key = FREE;
+    entry.value = undefined as V;
+    entry.origin = undefined;
+    this.#free.push(entry);
   }
 }

@@ -28,9 +28,10 @@ export class TagBarriers {
     this.#stamps.delete(oldest.value[0]);
   }
 
-  /** Whether an entry with these tags, written then, is gone. */
-  bars(tags: readonly string[] | undefined, stamp: number): boolean {
-    if (tags === undefined || this.#stamps.size === 0) return false;
+  /** Whether an entry with this origin is gone. */
+  bars(origin: { readonly tags: readonly string[] | undefined; readonly stamp: number } | undefined) {
+    if (origin?.tags === undefined || this.#stamps.size === 0) return false;
+    const { tags, stamp } = origin;
     if (stamp <= this.#floor) return true;
     for (const tag of tags) {
       const barrier = this.#stamps.get(tag);
@@ -43,6 +44,6 @@ export class TagBarriers {
   swept<V>(entries: Iterable<Entry<V>>): Entry<V>[] {
     if (!this.unswept) return [];
     this.unswept = false;
-    return [...entries].filter((entry) => this.bars(entry.tags, entry.stamp));
+    return [...entries].filter((entry) => this.bars(entry.origin));
   }
 }
