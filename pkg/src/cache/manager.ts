@@ -406,6 +406,21 @@ export class AdvancedCacheManager<
     return table.delete(entry, this.clock.now()) && !barred;
   }
 
+  /** @internal Removes what another node deleted. */
+  protected drop(stored: string): void {
+    if (this.remove(stored)) this.#tell('delete', originalKey(stored));
+  }
+
+  /** @internal Removes the entries that another node's clear is about. */
+  protected dropAll(isMeant: (entry: Entry<V>) => boolean): void {
+    const table = this.table();
+    const now = this.clock.now();
+    const meant = [...table.all()].filter(isMeant);
+    this.#flights.clear();
+    for (const entry of meant) table.delete(entry, now);
+    if (meant.length > 0) this.#tell('clear', meant.length);
+  }
+
   /** @internal Stores what another node wrote. */
   protected adopt(stored: string, value: V, expiresAt: number, grace: number, origin: Origin): void {
     const weight = this.#weight(stored, value);
