@@ -189,7 +189,8 @@ export class AdvancedCacheManager<
 
   /**
    * Removes all entries that were set with one of these tags, and those that loaders under way
-   * will bring. O(1): the entries leave when they are met next.
+   * will bring. O(1): the entries leave when they are met next, or all in one pass before one of
+   * them would cost another its place.
    */
   deleteByTag(tags: string | readonly string[]): void {
     this.table();
@@ -490,6 +491,8 @@ export class AdvancedCacheManager<
     const { ttlJitter, random } = this.config;
     if (ttlJitter > 0 && ttl !== Infinity) ttl -= Math.floor(ttl * ttlJitter * random());
     if (this.#flights.size > 0) this.#flights.delete(stored);
+    // What was deleted by its tag must not push out what is wanted.
+    if (this.barriers.unswept && table.size === this.config.maxSize) this.#sweep(table);
     const weight = this.config.sizeOf(value) + 2 * stored.length;
     const grace = Math.max(times.staleWhileRevalidate, times.failSafe);
     const { node } = this;
