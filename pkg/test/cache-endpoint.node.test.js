@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { assert } from 'chai';
 import { DistributedCacheManager, init } from '@sommos/performance';
@@ -10,7 +11,8 @@ async function until(condition) {
 
 /** The REST API of the core behind a real HTTP server; `misbehave` answers in its place. */
 async function serve() {
-  const api = await PerformanceApi.create();
+  const module = await readFile(new URL(import.meta.resolve('@sommos/performance/service.wasm')));
+  const api = await PerformanceApi.create(module);
   const seen = [];
   const server = createServer(async (request, response) => {
     const chunks = [];
