@@ -83,7 +83,8 @@ describe('DistributedCacheManager', () => {
   });
 
   it('invalidates only, when asked to', async () => {
-    const [a, b] = [make({ sync: 'invalidate' }), make({ sync: 'invalidate' })];
+    // Of two writes at once the one of the greater name wins.
+    const [a, b] = [make({ sync: 'invalidate', nodeId: 'z' }), make({ sync: 'invalidate', nodeId: 'y' })];
     b.set('k', 'old');
     a.set('k', 'new');
     await until(() => !b.has('k'));
