@@ -4,46 +4,106 @@
 
 use hashbrown::HashTable;
 
-/// The index.
+/// Finds slots by the hashes of their keys.
+pub trait Places: Default {
+    /// The slot with this hash for which `is_key` holds.
+    fn find(&self, hash: u64, is_key: impl FnMut(u32) -> bool) -> Option<u32>;
+    /// Adds a slot that is not there; `hash_of` tells the hash of those that are.
+    fn insert(&mut self, hash: u64, slot: u32, hash_of: impl Fn(u32) -> u64);
+    /// Takes out a slot that is there.
+    fn remove(&mut self, hash: u64, slot: u32);
+    /// Gives the entry of slot `from` the slot `to`.
+    fn renumber(&mut self, hash: u64, from: u32, to: u32);
+    /// Takes out all.
+    fn clear(&mut self);
+    /// Heap bytes.
+    fn allocated_bytes(&self) -> usize;
+}
+
+/// For any keys: a hash table. Every operation is O(1) expected.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Index {
+pub struct Index {
     table: HashTable<u32>,
 }
 
-impl Index {
-    /// The slot with this hash for which `is_key` holds. O(1) expected.
+impl Places for Index {
     #[inline]
-    pub(super) fn find(&self, hash: u64, mut is_key: impl FnMut(u32) -> bool) -> Option<u32> {
+    fn find(&self, hash: u64, mut is_key: impl FnMut(u32) -> bool) -> Option<u32> {
         self.table.find(hash, |&slot| is_key(slot)).copied()
     }
 
-    /// Adds a slot that is not there; `hash_of` tells the hash of those that are. O(1) amortized.
     #[inline]
-    pub(super) fn insert(&mut self, hash: u64, slot: u32, hash_of: impl Fn(u32) -> u64) {
+    fn insert(&mut self, hash: u64, slot: u32, hash_of: impl Fn(u32) -> u64) {
         self.table.insert_unique(hash, slot, |&slot| hash_of(slot));
     }
 
-    /// Takes out a slot that is there. O(1) expected.
     #[inline]
-    pub(super) fn remove(&mut self, hash: u64, slot: u32) {
+    fn remove(&mut self, hash: u64, slot: u32) {
         if let Ok(place) = self.table.find_entry(hash, |&s| s == slot) {
             place.remove();
         }
     }
 
-    /// Gives the entry of slot `from` the slot `to`. O(1) expected.
     #[inline]
-    pub(super) fn renumber(&mut self, hash: u64, from: u32, to: u32) {
+    fn renumber(&mut self, hash: u64, from: u32, to: u32) {
         if let Some(place) = self.table.find_mut(hash, |&s| s == from) {
             *place = to;
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.table.clear();
     }
 
-    pub(super) fn allocated_bytes(&self) -> usize {
+    fn allocated_bytes(&self) -> usize {
         self.table.allocation_size()
+    }
+}
+
+/// For keys that are small numbers and their own hash: the hash is the position, 4 bytes a number
+/// up to the greatest one. Every operation is O(1), insertion amortized.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Direct {
+    slots: Vec<u32>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Places for Direct {
+    #[inline]
+    fn find(&self, hash: u64, mut is_key: impl FnMut(u32) -> bool) -> Option<u32> {
+        let slot = *self.slots.get(hash as usize)?;
+        (slot != NONE && is_key(slot)).then_some(slot)
+    }
+
+    #[inline]
+    fn insert(&mut self, hash: u64, slot: u32, _hash_of: impl Fn(u32) -> u64) {
+        let at = hash as usize;
+        if at >= self.slots.len() {
+            self.slots.resize(at + 1, NONE);
+        }
+        self.slots[at] = slot;
+    }
+
+    #[inline]
+    fn remove(&mut self, hash: u64, _slot: u32) {
+        if let Some(slot) = self.slots.get_mut(hash as usize) {
+            *slot = NONE;
+        }
+    }
+
+    #[inline]
+    fn renumber(&mut self, hash: u64, _from: u32, to: u32) {
+        if let Some(slot) = self.slots.get_mut(hash as usize) {
+            *slot = to;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.slots.clear();
+    }
+
+    fn allocated_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<u32>()
     }
 }

@@ -5,13 +5,13 @@ use crate::time::Timestamp;
 
 /// Live entries from the most to the least recently used. See [`Cache::entries`].
 #[derive(Debug)]
-pub struct Entries<'a, K, V, S, L> {
-    cache: &'a Cache<K, V, S, L>,
+pub struct Entries<'a, K, V, S, L, I> {
+    cache: &'a Cache<K, V, S, L, I>,
     next: Option<u32>,
     now: Timestamp,
 }
 
-impl<'a, K, V, S, L> Iterator for Entries<'a, K, V, S, L> {
+impl<'a, K, V, S, L, I> Iterator for Entries<'a, K, V, S, L, I> {
     type Item = EntryView<'a, K, V>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -33,11 +33,11 @@ impl<'a, K, V, S, L> Iterator for Entries<'a, K, V, S, L> {
     }
 }
 
-impl<K, V, S, L> Cache<K, V, S, L> {
+impl<K, V, S, L, I> Cache<K, V, S, L, I> {
     /// The live entries from the most to the least recently used, with their remaining time to
     /// live; changes neither order nor counters. Setting them in reverse into an empty cache of
     /// the same limits restores this one.
-    pub fn entries(&self, now: Timestamp) -> Entries<'_, K, V, S, L> {
+    pub fn entries(&self, now: Timestamp) -> Entries<'_, K, V, S, L, I> {
         Entries {
             cache: self,
             next: self.recency.newest(),

@@ -69,6 +69,7 @@ mod twin;
 
 pub use config::{CacheConfig, CacheError, ENTRY_OVERHEAD_BYTES, MAX_ENTRIES};
 pub use entry::{EntryView, Lookup, NewEntry, OnRemove, Removal, SetOutcome};
+pub use index::{Index, Places};
 pub use iter::Entries;
 pub use slots::{Freshness, Gone, SLOT_OVERHEAD_BYTES, SlotSet, Slots};
 pub use stats::CacheStats;
@@ -76,7 +77,7 @@ pub use stats::CacheStats;
 use foldhash::fast::FixedState;
 
 use entry::Node;
-use index::Index;
+
 use recency::Recency;
 use stats::Counters;
 use wheel::Wheel;
@@ -85,16 +86,17 @@ use wheel::Wheel;
 ///
 /// `S` hashes keys (by default foldhash with a fixed seed, so that two runs agree; a shell that
 /// takes keys from strangers passes a seeded one). `L` hears of every value that the cache gives
-/// up by itself; the default `()` hears nothing and costs nothing.
+/// up by itself; the default `()` hears nothing and costs nothing. `I` finds entries by
+/// the hashes of their keys.
 #[derive(Debug, Clone)]
-pub struct Cache<K, V, S = FixedState, L = ()> {
+pub struct Cache<K, V, S = FixedState, L = (), I = Index> {
     config: CacheConfig,
     hasher: S,
     listener: L,
     /// The entries, dense: slot numbers are positions here.
     nodes: Vec<Node<K, V>>,
     /// From a key's hash to its slot.
-    index: Index,
+    index: I,
     /// The order of use of all slots. The eviction policy is here and nowhere else.
     recency: Recency,
     /// The slots that have a deadline.
@@ -123,13 +125,19 @@ impl<K, V, S, L> Cache<K, V, S, L> {
     /// # Errors
     /// [`CacheError::Config`] when a limit of `config` is out of range.
     pub fn with_parts(config: CacheConfig, hasher: S, listener: L) -> Result<Self, CacheError> {
+        Self::with_any_index(config, hasher, listener)
+    }
+}
+
+impl<K, V, S, L, I: Places> Cache<K, V, S, L, I> {
+    fn with_any_index(config: CacheConfig, hasher: S, listener: L) -> Result<Self, CacheError> {
         config.check()?;
         Ok(Self {
             config,
             hasher,
             listener,
             nodes: Vec::new(),
-            index: Index::default(),
+            index: I::default(),
             recency: Recency::default(),
             wheel: Wheel::default(),
             weight_bytes: 0,

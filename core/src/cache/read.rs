@@ -4,10 +4,11 @@ use core::hash::{BuildHasher, Hash};
 
 use hashbrown::Equivalent;
 
+use super::index::Places;
 use super::{Cache, Lookup, OnRemove, Removal};
 use crate::time::Timestamp;
 
-impl<K, V, S, L> Cache<K, V, S, L>
+impl<K, V, S, L, I: Places> Cache<K, V, S, L, I>
 where
     S: BuildHasher,
 {

@@ -7,11 +7,12 @@
 
 use core::hash::{BuildHasher, Hasher};
 
+use super::index::Direct;
 use super::{Cache, CacheConfig, CacheError, CacheStats, Lookup, OnRemove, Removal};
 use crate::time::Timestamp;
 
-/// What one number costs in these tables, bytes: entry 40, links 8, timer 8, index up to 22.9.
-pub const SLOT_OVERHEAD_BYTES: u64 = 79;
+/// What one number costs in these tables, bytes: entry 40, links 8, timer 8, index up to 8.
+pub const SLOT_OVERHEAD_BYTES: u64 = 64;
 
 /// How usable an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub struct SlotSet {
 #[derive(Debug, Clone)]
 pub struct Slots {
     /// The value is the first deadline; the cache's own deadline is the second.
-    cache: Cache<u32, Timestamp, Spread, Log>,
+    cache: Cache<u32, Timestamp, ItselfState, Log, Direct>,
 }
 
 impl Slots {
@@ -60,7 +61,7 @@ impl Slots {
     /// # Errors
     /// [`CacheError::Config`] when a limit is out of range.
     pub fn new(config: CacheConfig) -> Result<Self, CacheError> {
-        let cache = Cache::with_parts(config, Spread, Log::default())?;
+        let cache = Cache::with_any_index(config, ItselfState, Log::default())?;
         Ok(Self { cache })
     }
 
@@ -220,33 +221,32 @@ impl OnRemove<u32, Timestamp> for Log {
     }
 }
 
-/// Hashes a number by one multiplication: numbers are handed out densely by their owner, so that
-/// the low bits stay a permutation and nobody can choose colliding ones.
+/// A number is its own hash: its owner hands numbers out densely, and [`Direct`] takes them as
+/// positions.
 #[derive(Debug, Clone, Copy, Default)]
-struct Spread;
+struct ItselfState;
 
 #[derive(Debug, Default)]
-struct SpreadHasher(u64);
+struct Itself(u64);
 
-impl BuildHasher for Spread {
-    type Hasher = SpreadHasher;
+impl BuildHasher for ItselfState {
+    type Hasher = Itself;
 
     #[inline]
-    fn build_hasher(&self) -> SpreadHasher {
-        SpreadHasher(0)
+    fn build_hasher(&self) -> Itself {
+        Itself(0)
     }
 }
 
-impl Hasher for SpreadHasher {
+impl Hasher for Itself {
     #[inline]
     fn write_u32(&mut self, id: u32) {
-        // 2^64 over the golden ratio, odd (Knuth, TAOCP 3, 6.4).
-        self.0 = u64::from(id).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = u64::from(id);
     }
 
     fn write(&mut self, bytes: &[u8]) {
         for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+            self.0 = self.0 << 8 | u64::from(byte);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Cache;
+use super::{Cache, index::Places};
 
 /// Events since the start or since the last reset; they wrap never in practice (2^64).
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,7 +43,7 @@ pub struct CacheStats {
     pub utilization: f64,
 }
 
-impl<K, V, S, L> Cache<K, V, S, L> {
+impl<K, V, S, L, I: Places> Cache<K, V, S, L, I> {
     /// The figures now. O(1).
     pub fn stats(&self) -> CacheStats {
         let c = self.counters;

@@ -4,6 +4,7 @@ use core::hash::{BuildHasher, Hash};
 
 use hashbrown::Equivalent;
 
+use super::index::Places;
 use super::{Cache, CacheError, NewEntry, OnRemove, Removal, SetOutcome, entry::Node};
 use crate::time::Timestamp;
 
@@ -11,7 +12,7 @@ use crate::time::Timestamp;
 /// that a set may take when thousands expire at once.
 const EXPIRED_PER_SET: usize = 16;
 
-impl<K, V, S, L> Cache<K, V, S, L>
+impl<K, V, S, L, I: Places> Cache<K, V, S, L, I>
 where
     K: Hash + Eq,
     S: BuildHasher,
@@ -322,7 +323,7 @@ where
     }
 }
 
-impl<K, V, S, L: OnRemove<K, V>> Cache<K, V, S, L> {
+impl<K, V, S, L: OnRemove<K, V>, I: Places> Cache<K, V, S, L, I> {
     /// Removes one expired entry if the wheel has one due.
     fn discard_expired(&mut self, now: Timestamp) -> bool {
         let nodes = &self.nodes;
@@ -345,7 +346,7 @@ impl<K, V, S, L: OnRemove<K, V>> Cache<K, V, S, L> {
     }
 }
 
-impl<K, V, S, L> Cache<K, V, S, L> {
+impl<K, V, S, L, I: Places> Cache<K, V, S, L, I> {
     /// The earliest moment at which [`Self::cleanup`] may have work; none when nothing expires.
     /// Never after the first deadline, and at most ten wake-ups before it: a deadline far away is
     /// known coarsely until it comes near. O(1).

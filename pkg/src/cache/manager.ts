@@ -59,8 +59,8 @@ export class AdvancedCacheManager<
     this.clock = new Clock(this.config.now);
     this.#keyMax = this.config.maxKeyLength;
     this.#defaults = timesOf(undefined, this.config);
-    this.#table = new Table<V>(this.config.maxSize, this.config.maxMemory, (...gone) =>
-      this.#gone(...gone),
+    this.#table = new Table<V>(this.config.maxSize, this.config.maxMemory, (key, origin, expired) =>
+      this.#gone(key, origin, expired),
     );
     this.#startCleanup();
   }
