@@ -153,6 +153,7 @@ enum Op {
     Get(u8),
     Peek(u8),
     Set(u8, u64, Option<u64>),
+    Recycle(u64, Option<u64>),
     Remove(u8),
     Evict,
     Cleanup(usize),
@@ -176,6 +177,8 @@ fn op() -> impl Strategy<Value = Op> {
         10 => (0u8..12).prop_map(Op::Get),
         2 => (0u8..12).prop_map(Op::Peek),
         12 => (0u8..12, weight, ttl).prop_map(|(k, w, t)| Op::Set(k, w, t)),
+        3 => (0u64..120, prop_oneof![Just(None), (0u64..300).prop_map(Some)])
+            .prop_map(|(w, t)| Op::Recycle(w, t)),
         3 => (0u8..12).prop_map(Op::Remove),
         1 => Just(Op::Evict),
         3 => prop_oneof![Just(usize::MAX), 0usize..3].prop_map(Op::Cleanup),
@@ -200,6 +203,7 @@ fn step(cache: &mut Tested, twin: &mut Twin, now: &mut u64, value: u32, op: &Op)
             assert_eq!(cache.contains(time, &key), live.is_some());
         }
         Op::Set(key, weight, ttl) => set(cache, twin, *now, (key, value, weight, ttl)),
+        Op::Recycle(weight, ttl) => recycle(cache, twin, *now, (value, weight, ttl)),
         Op::Remove(key) => {
             let gone = twin.take(key);
             twin.expirations += u64::from(gone.is_some_and(|e| e.expired(*now)));
@@ -266,6 +270,40 @@ fn set(cache: &mut Tested, twin: &mut Twin, now: u64, new: (u8, u32, u64, Option
         &log,
     );
     assert_eq!(result, Ok(outcome));
+}
+
+/// Recycling is an eviction and a set under the evicted key, where exactly that is due.
+fn recycle(cache: &mut Tested, twin: &mut Twin, now: u64, new: (u32, u64, Option<u64>)) {
+    let (value, weight, ttl) = new;
+    let recycled = cache
+        .recycle_lru(Timestamp(now), value, weight, ttl)
+        .copied();
+    assert!(cache.listener_mut().0.is_empty());
+    let Some(key) = recycled else { return };
+    assert_eq!(
+        twin.entries.len(),
+        twin.config.max_entries,
+        "there was room"
+    );
+    assert!(
+        twin.entries.iter().all(|e| !e.expired(now)),
+        "expired go first"
+    );
+    assert_eq!(twin.entries.pop().map(|e| e.key), Some(key));
+    twin.evictions += 1;
+    let charge = weight + twin.config.entry_overhead_bytes;
+    assert!(twin.fits(charge), "one eviction was not enough");
+    let deadline = ttl
+        .or(twin.config.default_ttl_ms)
+        .and_then(|ttl| now.checked_add(ttl))
+        .filter(|&d| d != u64::MAX);
+    let entry = Entry {
+        key,
+        value,
+        charge,
+        deadline,
+    };
+    twin.entries.insert(0, entry);
 }
 
 fn check(cache: &Tested, twin: &Twin, now: u64) {
