@@ -5,7 +5,7 @@ import { INTERVAL_MAX } from './config.js';
 import { Endpoint } from './endpoint.js';
 import type { CacheKey } from './key.js';
 import { AdvancedCacheManager, type Beyond } from './manager.js';
-import type { Entry, Origin } from './table.js';
+import type { Origin } from './table.js';
 import type { CacheEvents, CacheOptions, CacheStats } from './types.js';
 import { isNewer, Tombstones, VersionClock } from './version.js';
 
@@ -200,8 +200,13 @@ export class DistributedCacheManager<V = unknown> extends AdvancedCacheManager<
     return this.#ask([...this.#endpoints.values()], stored, signal);
   }
 
-  protected override onWrite(entry: Entry<V>, expiresAt: number, grace: number): void {
-    const { key, value, origin } = entry;
+  protected override onWrite(
+    key: string,
+    value: V,
+    expiresAt: number,
+    grace: number,
+    origin: Origin | undefined,
+  ): void {
     if (!origin) return;
     this.#tombstones.lift(key);
     if (!this.#sync) return;

@@ -68,13 +68,15 @@ export class AdvancedCacheManager<
   /** The fresh value of a key, or null; it becomes the most recently used. O(1). */
   get(key: CacheKey): V | null {
     const stored = this.keyOf(key);
-    const entry = this.#look(stored);
-    if (entry === undefined) {
+    const table = this.#opened();
+    const id = this.#look(table, stored);
+    if (id < 0) {
       if (this.#hears.miss) this.#tell('miss', key);
       return null;
     }
-    if (this.#hears.hit) this.#tell('hit', key, entry.value);
-    return entry.value;
+    const value = table.values[id] as V;
+    if (this.#hears.hit) this.#tell('hit', key, value);
+    return value;
   }
 
   /** The fresh value of a key, or null; changes neither order nor counters. */
@@ -122,10 +124,12 @@ export class AdvancedCacheManager<
     const times = timesOf(ttl, this.config);
     const signal = typeof ttl === 'object' && ttl !== null ? ttl.signal : undefined;
     if (signal?.aborted) throw abortReason(signal);
-    const entry = this.#look(stored);
-    if (entry !== undefined) {
-      if (this.#hears.hit) this.#tell('hit', key, entry.value);
-      return entry.value;
+    const table = this.#opened();
+    const id = this.#look(table, stored);
+    if (id >= 0) {
+      const value = table.values[id] as V;
+      if (this.#hears.hit) this.#tell('hit', key, value);
+      return value;
     }
     if (this.#hears.miss) this.#tell('miss', key);
     const stale = this.#stale(stored, times.staleWhileRevalidate);
@@ -148,17 +152,19 @@ export class AdvancedCacheManager<
 
   /** The fresh values of several keys, and the keys that have none. */
   getMany(keys: Iterable<CacheKey>): ManyResult<V> {
+    const table = this.#opened();
     const results: Record<string, V> = {};
     const missing: CacheKey[] = [];
     for (const key of keys) {
       const stored = this.keyOf(key);
-      const entry = this.#look(stored);
-      if (entry === undefined) {
+      const id = this.#look(table, stored);
+      if (id < 0) {
         missing.push(key);
         if (this.#hears.miss) this.#tell('miss', key);
       } else {
-        put(results, plainKey(stored), entry.value);
-        if (this.#hears.hit) this.#tell('hit', key, entry.value);
+        const value = table.values[id] as V;
+        put(results, plainKey(stored), value);
+        if (this.#hears.hit) this.#tell('hit', key, value);
       }
     }
     return { results, missing };
@@ -447,7 +453,13 @@ export class AdvancedCacheManager<
   }
 
   /** @internal */
-  protected onWrite(_entry: Entry<V>, _expiresAt: number, _grace: number): void {}
+  protected onWrite(
+    _stored: string,
+    _value: V,
+    _expiresAt: number,
+    _grace: number,
+    _origin: Origin | undefined,
+  ): void {}
   /** @internal */
   protected onDelete(_stored: string, _stamp: number): void {}
   /** @internal */
@@ -457,15 +469,17 @@ export class AdvancedCacheManager<
   /** @internal */
   protected onEvicted(_stored: string, _origin: Origin | undefined): void {}
 
-  /** The fresh entry of a key; counts a hit or a miss. */
-  #look(stored: string): Entry<V> | undefined {
+  #opened(): Table<V> {
     const table = this.#table;
     if (table === undefined) throw closedError();
+    return table;
+  }
+
+  /** The number of a key's fresh entry, or -1; counts a hit or a miss. */
+  #look(table: Table<V>, stored: string): number {
     if (this.barriers.unswept) {
       const entry = table.entry(stored);
-      if (entry?.origin !== undefined && this.barriers.bars(entry.origin)) {
-        table.delete(entry, this.clock.now());
-      }
+      if (entry && this.barriers.bars(entry.origin)) table.delete(entry, this.clock.now());
     }
     return table.get(stored, this.clock.now());
   }
@@ -498,13 +512,12 @@ export class AdvancedCacheManager<
     const { node } = this;
     const { tags } = times;
     const origin = tags === undefined && node === '' ? undefined : { stamp, node, tags };
-    const entry = table.set(stored, now, value, weight, ttl, grace, origin);
-    if (entry === undefined) {
+    if (!table.set(stored, now, value, weight, ttl, grace, origin)) {
       this.onDelete(stored, stamp);
       this.#tell('error', this.#tooHeavy(key, value));
       return false;
     }
-    if (own) this.onWrite(entry, now + ttl, grace);
+    if (own) this.onWrite(stored, value, now + ttl, grace, origin);
     if (this.#hears.set) this.#tell('set', key, value, now + ttl);
     return true;
   }

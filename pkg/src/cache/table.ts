@@ -5,21 +5,19 @@ import type { SlotCache } from '../generated/engine/engine.js';
 /** Bytes charged per entry beside its key and value: tables of WebAssembly 64, of JavaScript 136. */
 export const ENTRY_BYTES = 200;
 const ENTRY_BYTES_HERE = 136;
-/** In place of the key of an entry that is in no table; no stored key is that. */
-const FREE = '\0';
 const FRESH = 1;
 const STALE = 2;
 const NONE = -1;
 const TOO_HEAVY = -3;
 
-/** One value with what belongs to it; reused for another once it is gone. */
+/** One value with what belongs to it, as it was when it was asked for. */
 export interface Entry<V> {
   /** The stored text of the key. */
-  key: string;
-  value: V;
+  readonly key: string;
+  readonly value: V;
   /** Its number in WebAssembly. */
   readonly id: number;
-  origin: Origin | undefined;
+  readonly origin: Origin | undefined;
 }
 
 /** When and where an entry was written, and its tags: for entries that may be told apart by it. */
@@ -55,10 +53,13 @@ export class Table<V> {
   readonly #slots: SlotCache;
   readonly #gone: Gone;
   readonly #maxSize: number;
-  readonly #byKey = new Map<string, Entry<V>>();
-  readonly #byId: Entry<V>[] = [];
-  /** Entries that are in no table, with their numbers. */
-  readonly #free: Entry<V>[] = [];
+  readonly #ids = new Map<string, number>();
+  // By number. Columns, not an object an entry: a hit reads one of them only.
+  readonly #keys: string[] = [];
+  readonly #origins: (Origin | undefined)[] = [];
+  /** The values by number. */
+  readonly values: V[] = [];
+  readonly #free: number[] = [];
   /** Gets that met no entry; WebAssembly never saw them. */
   #absent = 0;
   /** A key that is in no entry until the next insertion: the set after a miss need not search. */
@@ -76,43 +77,37 @@ export class Table<V> {
   }
 
   get size(): number {
-    return this.#byKey.size;
+    return this.#ids.size;
   }
 
-  /** The fresh entry of a key; it becomes the most recently used and counts a hit. */
-  get(key: string, now: number): Entry<V> | undefined {
-    const entry = this.#byKey.get(key);
-    if (entry === undefined) {
+  /** The number of a key's fresh entry, which becomes the most recently used and counts a hit; -1. */
+  get(key: string, now: number): number {
+    const id = this.#ids.get(key);
+    if (id === undefined) {
       this.#absent++;
       this.#absentKey = key;
-      return undefined;
+      return NONE;
     }
-    const state = this.#slots.get(entry.id, now);
-    if (state === FRESH) return entry;
-    if (state !== STALE) this.#forget(entry);
-    return undefined;
-  }
-
-  /** Counts a get that found nothing usable. */
-  miss(): void {
-    this.#absent++;
+    const state = this.#slots.get(id, now);
+    if (state === FRESH) return id;
+    if (state !== STALE) this.#forget(id);
+    return NONE;
   }
 
   /** The entry as it stands, whatever its deadline; changes nothing. */
   entry(key: string): Entry<V> | undefined {
-    return this.#byKey.get(key);
+    const id = this.#ids.get(key);
+    return id === undefined ? undefined : this.#entryOf(id);
   }
 
   /** The fresh entry; changes nothing. */
   peek(key: string, now: number): Entry<V> | undefined {
-    const entry = this.#byKey.get(key);
-    return entry && this.#slots.peek(entry.id, now) === FRESH ? entry : undefined;
+    return this.#inState(key, now, FRESH);
   }
 
   /** The entry between its deadlines; changes nothing. */
   stale(key: string, now: number): Entry<V> | undefined {
-    const entry = this.#byKey.get(key);
-    return entry && this.#slots.peek(entry.id, now) === STALE ? entry : undefined;
+    return this.#inState(key, now, STALE);
   }
 
   /** From when on an entry is stale, milliseconds since 1970. */
@@ -125,7 +120,7 @@ export class Table<V> {
     return this.#slots.goneAt(entry.id);
   }
 
-  /** Stores; undefined when the value is heavier than the whole cache (an older one is gone then). */
+  /** Stores; false when the value is heavier than the whole cache (an older one is gone then). */
   set(
     key: string,
     now: number,
@@ -134,58 +129,51 @@ export class Table<V> {
     ttl: number,
     grace: number,
     origin: Origin | undefined,
-  ): Entry<V> | undefined {
-    let entry = key === this.#absentKey ? undefined : this.#byKey.get(key);
+  ): boolean {
+    const old = key === this.#absentKey ? undefined : this.#ids.get(key);
     this.#absentKey = undefined;
-    if (entry === undefined) {
-      if (this.#byKey.size === this.#maxSize) {
-        const id = this.#slots.recycle(weight, now, ttl, grace);
-        if (id !== NONE) {
-          entry = this.#byId[id] as Entry<V>;
-          const { key: oldKey, origin: oldOrigin } = entry;
-          this.#byKey.delete(oldKey);
-          entry.key = key;
-          this.#byKey.set(key, entry);
-          entry.value = value;
-          entry.origin = origin;
-          this.#gone(oldKey, oldOrigin, false);
-          return entry;
-        }
+    if (old === undefined && this.#ids.size === this.#maxSize) {
+      const id = this.#slots.recycle(weight, now, ttl, grace);
+      if (id !== NONE) {
+        const oldKey = this.#keys[id] as string;
+        const oldOrigin = this.#origins[id];
+        this.#ids.delete(oldKey);
+        this.#fill(id, key, value, origin);
+        this.#gone(oldKey, oldOrigin, false);
+        return true;
       }
-      entry = this.#free.pop() ?? this.#make();
     }
-    const isNew = entry.key !== key;
-    const code = this.#slots.set(entry.id, weight, now, ttl, grace);
+    const id = old ?? this.#free.pop() ?? this.#keys.length;
+    const code = this.#slots.set(id, weight, now, ttl, grace);
     if (code === TOO_HEAVY) {
-      if (isNew) this.#free.push(entry);
-      else this.#forget(entry);
-      return undefined;
+      if (old !== undefined) this.#forget(id);
+      else if (id < this.#keys.length) this.#free.push(id);
+      return false;
     }
-    if (isNew) {
-      entry.key = key;
-      this.#byKey.set(key, entry);
+    if (old === undefined) {
+      this.#fill(id, key, value, origin);
+    } else {
+      this.values[id] = value;
+      this.#origins[id] = origin;
     }
-    entry.value = value;
-    entry.origin = origin;
     if (code !== NONE) this.#tellAll(code >= 0 ? [code] : this.#slots.takeGone());
-    return entry;
+    return true;
   }
 
   /** Removes an entry of the table; true when it was fresh. */
   delete(entry: Entry<V>, now: number): boolean {
     const fresh = this.#slots.delete(entry.id, now);
-    this.#forget(entry);
+    this.#forget(entry.id);
     return fresh;
   }
 
-  /** Removes the least recently used entry and gives a copy of it. */
+  /** Removes the least recently used entry and gives it. */
   evict(now: number): Entry<V> | undefined {
     const id = this.#slots.evictLru(now);
-    const entry = id === NONE ? undefined : this.#byId[id];
-    if (!entry) return undefined;
-    const copy = { ...entry };
-    this.#forget(entry);
-    return copy;
+    if (id === NONE) return undefined;
+    const entry = this.#entryOf(id);
+    this.#forget(id);
+    return entry;
   }
 
   /** Removes at most `max` entries whose time is over. */
@@ -198,25 +186,18 @@ export class Table<V> {
   /** Removes everything; how many entries that were. */
   clear(): number {
     const count = this.#slots.clear();
-    this.#byKey.clear();
-    this.#byId.length = 0;
-    this.#free.length = 0;
+    this.#empty();
     return count;
   }
 
   /** The fresh entries (and the stale ones, with `stale`), the most recently used first. */
   list(now: number, stale = false): Entry<V>[] {
-    const entries: Entry<V>[] = [];
-    for (const id of this.#slots.ids(now, stale)) {
-      const entry = this.#byId[id];
-      if (entry) entries.push(entry);
-    }
-    return entries;
+    return Array.from(this.#slots.ids(now, stale), (id) => this.#entryOf(id));
   }
 
   /** All entries in no order, without asking WebAssembly. */
-  all(): IterableIterator<Entry<V>> {
-    return this.#byKey.values();
+  all(): Entry<V>[] {
+    return Array.from(this.#ids.values(), (id) => this.#entryOf(id));
   }
 
   nextDeadline(): number {
@@ -242,35 +223,46 @@ export class Table<V> {
 
   /** Gives the memory back; no call may follow. */
   free(): void {
-    this.#byKey.clear();
-    this.#byId.length = 0;
-    this.#free.length = 0;
+    this.#empty();
     this.#slots.free();
   }
 
-  #make(): Entry<V> {
-    const entry: Entry<V> = {
-      key: FREE,
-      value: undefined as V,
-      id: this.#byId.length,
-      origin: undefined,
-    };
-    this.#byId.push(entry);
-    return entry;
+  #entryOf(id: number): Entry<V> {
+    const key = this.#keys[id] as string;
+    return { key, value: this.values[id] as V, id, origin: this.#origins[id] };
+  }
+
+  #inState(key: string, now: number, state: number): Entry<V> | undefined {
+    const id = this.#ids.get(key);
+    if (id === undefined || this.#slots.peek(id, now) !== state) return undefined;
+    return this.#entryOf(id);
+  }
+
+  #fill(id: number, key: string, value: V, origin: Origin | undefined): void {
+    this.#keys[id] = key;
+    this.values[id] = value;
+    this.#origins[id] = origin;
+    this.#ids.set(key, id);
   }
 
   #tellAll(codes: ArrayLike<number>): void {
-    const gone = Array.from(codes, (code) => ({ ...(this.#byId[code >>> 1] as Entry<V>), code }));
-    for (const { id } of gone) this.#forget(this.#byId[id] as Entry<V>);
+    const gone = Array.from(codes, (code) => ({ ...this.#entryOf(code >>> 1), code }));
+    for (const { id } of gone) this.#forget(id);
     // Listeners may call the cache: they hear of it once the tables agree.
     for (const { key, origin, code } of gone) this.#gone(key, origin, (code & 1) === 1);
   }
 
-  #forget(entry: Entry<V>): void {
-    this.#byKey.delete(entry.key);
-    entry.key = FREE;
-    entry.value = undefined as V;
-    entry.origin = undefined;
-    this.#free.push(entry);
+  #forget(id: number): void {
+    this.#ids.delete(this.#keys[id] as string);
+    this.#keys[id] = '';
+    this.values[id] = undefined as V;
+    this.#origins[id] = undefined;
+    this.#free.push(id);
+  }
+
+  #empty(): void {
+    this.#ids.clear();
+    this.#keys.length = this.values.length = this.#origins.length = this.#free.length = 0;
+    this.#absentKey = undefined;
   }
 }
