@@ -152,11 +152,13 @@ export class AdvancedCacheManager<
 
   /** The fresh values of several keys, and the keys that have none. */
   getMany(keys: Iterable<CacheKey>): ManyResult<V> {
-    const table = this.#opened();
+    this.#opened();
     const results: Record<string, V> = {};
     const missing: CacheKey[] = [];
     for (const key of keys) {
       const stored = this.keyOf(key);
+      // Asked for each key: a listener may have destroyed the cache.
+      const table = this.#opened();
       const id = this.#look(table, stored);
       if (id < 0) {
         missing.push(key);
@@ -377,8 +379,7 @@ export class AdvancedCacheManager<
 
   /** @internal */
   protected table(): Table<V> {
-    if (this.#table === undefined) throw closedError();
-    return this.#table;
+    return this.#opened();
   }
 
   /** @internal */

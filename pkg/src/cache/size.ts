@@ -20,6 +20,8 @@ class Walk {
 
   object(value: object): number {
     this.#left--;
+    // The common case first: each question of kind costs as much as a few members.
+    if (Object.getPrototypeOf(value) === Object.prototype) return this.#members(value);
     if (Array.isArray(value)) return HEADER + this.#elements(value, value.length);
     if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return 96 + value.byteLength;
     if (value instanceof Map) {
@@ -27,6 +29,10 @@ class Walk {
       return HEADER + keys + this.#elements(value.values(), value.size);
     }
     if (value instanceof Set) return HEADER + this.#elements(value, value.size);
+    return this.#members(value);
+  }
+
+  #members(value: object): number {
     let sum = HEADER;
     for (const name in value) {
       sum += 16 + this.#any((value as Record<string, unknown>)[name]);
