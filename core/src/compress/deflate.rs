@@ -3,6 +3,29 @@
 use super::{CompressError, INPUT_STEP, Input, Output, STEP};
 use crate::control::Control;
 
+// zlib-rs has a CRC-32 of its own: another would be 13 kB (brotli) more of wasm.
+#[cfg(not(feature = "zlib-rs"))]
+#[derive(Default)]
+struct Crc(crc32fast::Hasher);
+
+#[cfg(not(feature = "zlib-rs"))]
+impl Crc {
+    fn new() -> Self {
+        Self::default()
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn sum(&self) -> u32 {
+        self.0.clone().finalize()
+    }
+}
+
+#[cfg(feature = "zlib-rs")]
+use flate2::Crc;
+
 /// What is around the deflate stream and whose work it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
@@ -68,10 +91,10 @@ pub(super) fn gzip<D: Deflate, C: Control + ?Sized>(
     let mut out = vec![
         MAGIC[0], MAGIC[1], DEFLATE, 0, 0, 0, 0, 0, effort, UNKNOWN_OS,
     ];
-    let mut crc = crc32fast::Hasher::new();
+    let mut crc = Crc::new();
     let codec = super::Codec::Gzip;
     encode::<D, C>(codec, level, input, control, &mut out, |b| crc.update(b))?;
-    out.extend_from_slice(&crc.finalize().to_le_bytes());
+    out.extend_from_slice(&crc.sum().to_le_bytes());
     // The size modulo 2^32, as the format has it.
     out.extend_from_slice(&(input.len() as u32).to_le_bytes());
     Ok(out)
@@ -118,9 +141,9 @@ pub(super) fn gunzip<I: Inflate, C: Control + ?Sized>(
     loop {
         gzip_header(&mut input)?;
         let start = out.written();
-        let mut crc = crc32fast::Hasher::new();
+        let mut crc = Crc::new();
         inflate(&mut decoder, &mut input, out, |bytes| crc.update(bytes))?;
-        if input.take::<4>()? != crc.finalize().to_le_bytes() {
+        if input.take::<4>()? != crc.sum().to_le_bytes() {
             return Err(input.corrupt("the CRC-32 of the data differs"));
         }
         if input.take::<4>()? != ((out.written() - start) as u32).to_le_bytes() {
@@ -165,7 +188,9 @@ fn gzip_header<C: Control + ?Sized>(input: &mut Input<'_, C>) -> Result<(), Comp
     }
     if flags & HEADER_CRC != 0 {
         let header = input.bytes.get(start..input.at).unwrap_or_default();
-        let low = crc32fast::hash(header) as u16;
+        let mut crc = Crc::new();
+        crc.update(header);
+        let low = crc.sum() as u16;
         if input.take::<2>()? != low.to_le_bytes() {
             return Err(input.corrupt("the checksum of the header differs"));
         }

@@ -8,8 +8,8 @@
 //! | `lz4` | LZ4 frame 1.6 | none | xxHash-32 | lz4_flex |
 //! | `zstd` | RFC 8878 | 1..=19 (3) | xxHash-64 | C zstd, else ruzstd |
 //!
-//! The fast implementations come with the feature `native-codecs`; either reads what the other
-//! writes. ruzstd knows a single level, about zstd's 1, and takes it for all. Brotli carries no
+//! zlib-rs comes with the feature `zlib-rs`, both fast implementations with `native-codecs`; either
+//! reads what the other writes. ruzstd knows a single level, about zstd's 1, and takes it for all. Brotli carries no
 //! checksum, so that a changed byte may go unnoticed; of the others it does not.
 //!
 //! Builds without the features `brotli` or `zstd` (both on by default) are smaller and refuse these
@@ -28,6 +28,8 @@ mod native;
 mod output;
 #[cfg(any(test, not(feature = "native-codecs")))]
 mod portable;
+#[cfg(feature = "zlib-rs")]
+mod zlib;
 #[cfg(feature = "zstd")]
 mod zstd;
 
