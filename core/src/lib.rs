@@ -16,6 +16,7 @@ pub mod events;
 pub mod features;
 pub mod id;
 pub mod jobs;
+pub mod ledger;
 pub mod limits;
 pub mod matrix;
 pub mod metrics;

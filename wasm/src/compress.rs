@@ -8,7 +8,7 @@ use crate::{checkpoint::Checkpoint, error::refuse};
 /// Compresses; without a level at the codec's default.
 ///
 /// # Errors
-/// `UNKNOWN_NAME`, `INVALID`, `CANCELLED`.
+/// `UNKNOWN_NAME`, `INVALID_FIELD`, `CANCELLED`.
 #[wasm_bindgen(js_name = compress)]
 pub fn compress(
     name: &str,
@@ -21,7 +21,7 @@ pub fn compress(
     Ok(js_sys::Uint8Array::from(out.as_slice()))
 }
 
-/// Decompresses at most `max_bytes`.
+/// Decompresses to at most `max_bytes`, however well the data is packed.
 ///
 /// # Errors
 /// `UNKNOWN_NAME`, `CORRUPT_DATA`, `TOO_LARGE`, `CANCELLED`.
@@ -34,6 +34,7 @@ pub fn decompress(
     let codec: Codec = name.parse().map_err(refused)?;
     let limits = OutputLimits {
         max_bytes,
+        max_ratio: usize::MAX,
         ..OutputLimits::default()
     };
     let out = core::decompress(codec, bytes, &limits, &Checkpoint).map_err(refused)?;

@@ -5,6 +5,8 @@
 #[cfg(feature = "engine")]
 pub mod batch;
 #[cfg(feature = "engine")]
+pub mod bloom;
+#[cfg(feature = "engine")]
 pub mod cache;
 #[cfg(any(
     feature = "engine",
@@ -13,6 +15,8 @@ pub mod cache;
     feature = "codecs"
 ))]
 mod checkpoint;
+#[cfg(feature = "engine")]
+pub mod circular;
 #[cfg(feature = "codecs")]
 pub mod codecs;
 #[cfg(any(feature = "engine", feature = "compute"))]
@@ -22,10 +26,18 @@ mod error;
 pub mod jobs;
 #[cfg(feature = "compute")]
 pub mod matrix;
+#[cfg(feature = "engine")]
+pub mod memory;
+#[cfg(feature = "engine")]
+pub mod monitor;
+#[cfg(feature = "engine")]
+pub mod run_length;
 #[cfg(feature = "service")]
 pub mod service;
 #[cfg(feature = "compute")]
 pub mod similarity;
+#[cfg(feature = "engine")]
+pub mod sparse;
 #[cfg(feature = "tasks")]
 pub mod tasks;
 

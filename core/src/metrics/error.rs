@@ -14,6 +14,16 @@ pub enum MonitorError {
         /// Routes allowed.
         max: usize,
     },
+    /// A history that is too short or too long.
+    #[error("a history of {ms} ms; it must be {min} to {max}")]
+    InvalidRetention {
+        /// Asked for, milliseconds.
+        ms: u64,
+        /// Shortest, milliseconds.
+        min: u64,
+        /// Longest, milliseconds.
+        max: u64,
+    },
     /// A rule whose numbers cannot work.
     #[error("alert rule {rule}: {field} must be {expected}")]
     InvalidRule {

@@ -142,10 +142,13 @@ impl History {
     pub(super) const BYTES: usize =
         (Level::capacity(FINE.0, FINE.1) + Level::capacity(COARSE.0, COARSE.1)) * size_of::<Row>();
 
-    pub(super) fn new() -> Self {
+    /// A history of so many milliseconds, a day at most.
+    pub(super) fn new(retention_ms: u64) -> Self {
+        // The minute in which the retention begins stands for what was lost of its seconds.
+        let minutes = retention_ms.saturating_add(MINUTE_MS);
         Self {
-            fine: Level::new(FINE.0, FINE.1, true),
-            coarse: Level::new(COARSE.0, COARSE.1, false),
+            fine: Level::new(FINE.0, FINE.1.min(retention_ms), true),
+            coarse: Level::new(COARSE.0, COARSE.1.min(minutes), false),
         }
     }
 

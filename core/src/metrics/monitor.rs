@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Alert, AlertEvent, CacheFigures, ErrorOrigin, MonitorConfig, MonitorError, Sample,
+    Alert, AlertEvent, CacheFigures, ErrorOrigin, MonitorConfig, MonitorError, Route, Sample,
     SystemSample, WebMetric,
     alert::Alerts,
     history::History,
@@ -48,12 +48,21 @@ impl Monitor {
     pub fn new(now: Timestamp, config: MonitorConfig) -> Result<Self, MonitorError> {
         config.check()?;
         let traffic = Traffic::new(config.routes);
-        let state = State::new(now, &traffic.totals(), &config.rules);
+        let state = State::new(now, &traffic.totals(), &config.rules, config.retention_ms);
         Ok(Self {
             traffic,
             slow_query_ms: config.slow_query_ms,
             state: Mutex::new(state),
         })
+    }
+
+    /// Counts one more route apart and gives its index; that of the same route when there is one.
+    /// For shells that learn their routes as they go.
+    ///
+    /// # Errors
+    /// [`MonitorError::TooManyRoutes`] beyond [`MonitorConfig::ROUTES_MAX`].
+    pub fn add_route(&mut self, route: Route) -> Result<usize, MonitorError> {
+        self.traffic.add(route)
     }
 
     /// Bytes that a registry of so many routes never exceeds: 2.4 MB and 8.4 KB a route (64-bit).

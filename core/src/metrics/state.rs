@@ -46,14 +46,19 @@ pub(super) fn snapshot(now: Timestamp, totals: &Totals, records: &Records) -> Sn
 }
 
 impl State {
-    pub(super) fn new(now: Timestamp, totals: &Totals, rules: &[AlertRule]) -> Self {
+    pub(super) fn new(
+        now: Timestamp,
+        totals: &Totals,
+        rules: &[AlertRule],
+        retention_ms: u64,
+    ) -> Self {
         let records = Records::default();
         Self {
             rolling: Rolling::new(snapshot(now, totals, &records)),
             records,
             vitals: Vitals::default(),
             alerts: Alerts::new(rules),
-            history: History::new(),
+            history: History::new(retention_ms),
             system: SystemSample::default(),
             system_at: None,
             system_run: 0,

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use serde::Serialize;
 
 use super::{
-    Histogram,
+    Histogram, MonitorConfig, MonitorError,
     histogram::{AtomicHistogram, VALUE_MAX},
     percent, rounded,
 };
@@ -131,7 +131,7 @@ pub struct Endpoint {
 #[derive(Debug)]
 pub(super) struct Traffic {
     routes: Vec<Route>,
-    cells: Box<[RouteCell]>,
+    cells: Vec<RouteCell>,
     started: AtomicU64,
     ended: AtomicU64,
 }
@@ -155,6 +155,26 @@ impl Traffic {
             started: AtomicU64::new(0),
             ended: AtomicU64::new(0),
         }
+    }
+
+    pub(super) fn add(&mut self, route: Route) -> Result<usize, MonitorError> {
+        if let Some(known) = self.routes.iter().position(|r| *r == route) {
+            return Ok(known);
+        }
+        // `other` stays the last.
+        let index = self.routes.len().saturating_sub(1);
+        if index >= MonitorConfig::ROUTES_MAX {
+            return Err(MonitorError::TooManyRoutes {
+                count: index + 1,
+                max: MonitorConfig::ROUTES_MAX,
+            });
+        }
+        // A cell is big: room for exactly one more.
+        self.routes.reserve_exact(1);
+        self.cells.reserve_exact(1);
+        self.routes.insert(index, route);
+        self.cells.insert(index, RouteCell::default());
+        Ok(index)
     }
 
     pub(super) fn start(&self) {
@@ -262,6 +282,6 @@ impl Traffic {
         let text = |route: &Route| route.method.len() + route.template.len();
         self.routes.capacity() * size_of::<Route>()
             + self.routes.iter().map(text).sum::<usize>()
-            + size_of_val(&*self.cells)
+            + self.cells.capacity() * size_of::<RouteCell>()
     }
 }

@@ -10,7 +10,12 @@ use super::{
     decode,
     error::{ApiError, ErrorCode},
 };
-use crate::{compress::CompressError, limits::Limits, time::Timestamp};
+use crate::{
+    compress::CompressError,
+    ledger::{AllocationLedger, LedgerError},
+    limits::Limits,
+    time::Timestamp,
+};
 
 /// The ratio limit of a decompression does not hold for its first bytes: small text packs very
 /// well.
@@ -331,24 +336,15 @@ pub struct MemoryPools {
     pub compression_cache: u64,
 }
 
-/// Allocations that the host application tracks.
+/// Allocations that the host application tracks, as the API answers them.
 #[derive(Debug, Clone, Default)]
-pub struct AllocationTracker {
-    usage: u64,
-    peak: u64,
-    allocations: u64,
-    deallocations: u64,
-    limit: u64,
-}
+pub struct AllocationTracker(AllocationLedger);
 
 impl AllocationTracker {
     /// A tracker that refuses to go over `limit` bytes.
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self {
-            limit,
-            ..Self::default()
-        }
+        Self(AllocationLedger::new(limit))
     }
 
     /// Tracks an allocation or its end, and answers it.
@@ -372,7 +368,7 @@ impl AllocationTracker {
             kind,
             allocated_at: allocate.then_some(now.0),
             memory_usage,
-            memory_limit: self.limit,
+            memory_limit: self.limit(),
         })
     }
 
@@ -381,14 +377,7 @@ impl AllocationTracker {
     /// # Errors
     /// `LIMIT_EXCEEDED` when the sum would be over the limit; nothing is then counted.
     pub fn allocate(&mut self, size: u64) -> Result<u64, ApiError> {
-        let usage = self.usage.saturating_add(size);
-        if usage > self.limit {
-            return Err(ApiError::over("size", "tracked bytes", usage, self.limit));
-        }
-        self.usage = usage;
-        self.peak = self.peak.max(usage);
-        self.allocations += 1;
-        Ok(usage)
+        self.0.allocate(size).map_err(refused)
     }
 
     /// Takes `size` bytes away.
@@ -396,34 +385,34 @@ impl AllocationTracker {
     /// # Errors
     /// `INVALID_FIELD` when fewer are tracked.
     pub fn deallocate(&mut self, size: u64) -> Result<u64, ApiError> {
-        if size > self.usage {
-            let what = format!(
-                "{size} bytes is more than the {} bytes that are tracked",
-                self.usage
-            );
-            return Err(ApiError::invalid("size", what));
-        }
-        self.usage -= size;
-        self.deallocations += 1;
-        Ok(self.usage)
+        self.0.deallocate(size).map_err(refused)
     }
 
     /// Most bytes.
     #[must_use]
     pub fn limit(&self) -> u64 {
-        self.limit
+        self.0.limit()
     }
 
     /// The figures for GET /memory/stats.
     #[must_use]
     pub fn tracking(&self) -> MemoryTracking {
         MemoryTracking {
-            memory_usage: self.usage,
-            memory_peak: self.peak,
-            allocation_count: self.allocations,
-            deallocation_count: self.deallocations,
-            memory_limit: self.limit,
+            memory_usage: self.0.usage(),
+            memory_peak: self.0.peak(),
+            allocation_count: self.0.allocations(),
+            deallocation_count: self.0.deallocations(),
+            memory_limit: self.0.limit(),
             ..MemoryTracking::default()
         }
+    }
+}
+
+fn refused(error: LedgerError) -> ApiError {
+    match error {
+        LedgerError::OverLimit { used, limit } => {
+            ApiError::over("size", "tracked bytes", used, limit)
+        }
+        LedgerError::NotTracked { .. } => ApiError::invalid("size", error),
     }
 }

@@ -44,7 +44,7 @@ proptest! {
         pauses in prop::collection::vec((150u64..10_000).prop_map(|half| half * 2), 1..1500),
         step in prop::option::of(5_000u64..200_000),
     ) {
-        let (mut history, mut naive) = (History::new(), Naive::default());
+        let (mut history, mut naive) = (History::new(86_400_000), Naive::default());
         // Times are odd: a row at a full minute is one of a minute.
         let mut now = START.0 + 1;
         for (i, pause) in pauses.iter().enumerate() {

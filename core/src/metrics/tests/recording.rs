@@ -361,3 +361,66 @@ fn a_configuration_is_checked() {
     wide.rules[0].hysteresis = 90.0;
     assert!(Monitor::new(START, wide).is_err());
 }
+
+#[test]
+fn routes_can_be_added_later() {
+    let mut monitor = monitor();
+    monitor.record_request(Monitor::OTHER, 200, 1000, 1);
+    let added = monitor.add_route(Route::new("GET", "/late")).unwrap();
+    assert_eq!(
+        (added, monitor.add_route(Route::new("GET", "/late"))),
+        (2, Ok(2))
+    );
+    monitor.record_request(added, 500, 3000, 7);
+    monitor.record_request(Monitor::OTHER, 200, 1000, 1);
+    let seen: Vec<_> = monitor
+        .endpoints()
+        .into_iter()
+        .map(|e| (e.route, e.responses, e.errors))
+        .collect();
+    assert_eq!(seen, [("/late".into(), 1, 1), ("other".into(), 2, 0)]);
+    for i in 3..512 {
+        let name = format!("/{i}");
+        assert_eq!(monitor.add_route(Route::new("GET", &name)), Ok(i));
+    }
+    assert_eq!(
+        monitor.add_route(Route::new("GET", "/more")),
+        Err(MonitorError::TooManyRoutes {
+            count: 513,
+            max: 512
+        })
+    );
+    assert!(monitor.memory_bytes() <= Monitor::memory_bytes_max(512));
+}
+
+#[test]
+fn a_shorter_retention_keeps_and_holds_less() {
+    let short = Monitor::new(
+        START,
+        MonitorConfig {
+            retention_ms: 60_000,
+            ..Default::default()
+        },
+    )
+    .unwrap();
+    for i in 0..100 {
+        short.sample(at(5 * i));
+    }
+    let kept: Vec<_> = short
+        .range(Category::Ml, START, Timestamp::FAR_FUTURE, None)
+        .unwrap()
+        .into_iter()
+        .map(|p| p.timestamp)
+        .collect();
+    // The last minute began at 435; what of it is before the whole minute is told as a minute.
+    assert_eq!(kept, [420, 480, 485, 490, 495].map(at));
+    assert!(short.memory_bytes() + 500_000 < monitor().memory_bytes());
+    let none = MonitorConfig {
+        retention_ms: 1,
+        ..Default::default()
+    };
+    assert!(matches!(
+        Monitor::new(START, none),
+        Err(MonitorError::InvalidRetention { ms: 1, .. })
+    ));
+}

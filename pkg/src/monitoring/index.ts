@@ -1,0 +1,2 @@
+export { PerformanceMonitoringEngine } from './performance-monitoring-engine.js';
+export type * from './types.js';
