@@ -1,11 +1,11 @@
-import { engine } from '../engine.js';
 import { abortReason, SommosError } from '../errors.js';
 import { integer, oneOf } from '../options.js';
 import type { Calls } from '../runtime/calls.js';
 import { compute, type CallOptions } from '../runtime/compute.js';
-import { loadCodecs } from '../runtime/modules.js';
+import { loadCodecs, loadCompute } from '../runtime/modules.js';
+import { mode } from '../runtime/mode.js';
 
-/** Every algorithm. gzip, deflate (zlib) and lz4 are at hand; brotli and zstd load when needed. */
+/** Every algorithm. Their modules load at the first use: the first load stays small. */
 export const COMPRESSION_ALGORITHMS = ['gzip', 'deflate', 'lz4', 'brotli', 'zstd'] as const;
 
 /** The name of an algorithm. */
@@ -47,7 +47,7 @@ export async function compressBytes(
   if (level !== undefined) integer('level', level, { min: 0, max: 19, default: 0 });
   const args = { codec: algorithm, level, bytes };
   return heavy('compress', args, options, async () => {
-    if (!ON_DEMAND.includes(algorithm)) return engine().compress(algorithm, level, bytes);
+    if (!ON_DEMAND.includes(algorithm)) return (await loadCompute()).compress(algorithm, level, bytes);
     return (await loadCodecs()).codecCompress(algorithm, level, bytes);
   });
 }
@@ -63,7 +63,7 @@ export async function decompressBytes(
   const maxBytes = integer('maxBytes', options.maxBytes, range);
   const args = { codec: algorithm, bytes, maxBytes };
   return heavy('decompress', args, options, async () => {
-    if (!ON_DEMAND.includes(algorithm)) return engine().decompress(algorithm, bytes, maxBytes);
+    if (!ON_DEMAND.includes(algorithm)) return (await loadCompute()).decompress(algorithm, bytes, maxBytes);
     return (await loadCodecs()).codecDecompress(algorithm, bytes, maxBytes);
   });
 }
@@ -78,7 +78,8 @@ async function heavy<M extends 'compress' | 'decompress'>(
   if (signal?.aborted) throw abortReason(signal);
   const { length } = args.bytes;
   try {
-    if (length > INLINE_MAX) return await compute.call(method, args, { signal, onProgress, transfer });
+    // Without SIMD only the worker has a module that runs.
+    if (length > INLINE_MAX || !mode().simd) return await compute.call(method, args, { signal, onProgress, transfer });
     const out = await inline();
     // Loading a codec takes time in which the caller may have changed its mind.
     if (signal?.aborted) throw abortReason(signal);
