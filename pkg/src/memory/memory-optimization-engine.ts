@@ -81,7 +81,10 @@ export class MemoryOptimizationEngine extends Emitter<MemoryEvents> {
   /** Makes a structure by its name. @throws SommosError `INVALID_OPTION`. */
   createEfficientStructure(type: 'sparse_matrix', options: SparseMatrixOptions): SparseMatrix;
   createEfficientStructure<T = unknown>(type: 'circular_buffer', options?: CircularBufferOptions): CircularBuffer<T>;
-  createEfficientStructure<K = unknown, V = unknown>(type: 'lru_cache', options?: LRUCacheOptions<K, V>): LRUCache<K, V>;
+  createEfficientStructure<K = unknown, V = unknown>(
+    type: 'lru_cache',
+    options?: LRUCacheOptions<K, V>,
+  ): LRUCache<K, V>;
   createEfficientStructure(type: 'bloom_filter', options?: BloomFilterOptions): BloomFilter;
   createEfficientStructure<T = unknown>(type: 'compressed_array', options?: CompressedArrayOptions): CompressedArray<T>;
   createEfficientStructure(
