@@ -30,6 +30,8 @@ const RATIO_MAX = 190;
 /** Smaller chunks are not worth it, bytes. */
 const COMPRESSED_MIN = 256;
 
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
 /** A chunk's items, compressed JSON. */
 interface Packed {
   bytes: Uint8Array;
@@ -159,7 +161,8 @@ function packedItems(items: unknown[]): Packed | undefined {
 /** Whether JSON gives back exactly this value. */
 function isJson(value: unknown, depth: number): boolean {
   if (value === null || typeof value === 'boolean') return true;
-  if (typeof value === 'string') return value.isWellFormed?.() ?? true;
+  // UTF-8 has no lone surrogates: they would come back as U+FFFD.
+  if (typeof value === 'string') return !LONE_SURROGATE.test(value);
   if (typeof value === 'number') return Number.isFinite(value) && !Object.is(value, -0);
   if (typeof value !== 'object' || depth > 64 || 'toJSON' in value) return false;
   if (Array.isArray(value)) {
@@ -169,7 +172,8 @@ function isJson(value: unknown, depth: number): boolean {
     return Object.keys(value).length === value.length;
   }
   if (Object.getPrototypeOf(value) !== Object.prototype) return false;
-  if (Object.getOwnPropertySymbols(value).length > 0 || '__proto__' in Object.keys(value)) return false;
+  if (Object.getOwnPropertySymbols(value).length > 0) return false;
+  if (Object.keys(value).includes('__proto__')) return false;
   return Object.values(value).every((field) => isJson(field, depth + 1));
 }
 
