@@ -1,9 +1,10 @@
 import { Emitter } from '../emitter.js';
 import { SommosError, abortReason } from '../errors.js';
-import { builtinRunner } from '../jobs/builtin.js';
 import { Drive, wait } from '../jobs/drive.js';
+import { faultOf } from '../jobs/handlers.js';
 import { type Claim, Queue, type Told, entropy } from '../jobs/queue.js';
 import { integer, invalidOption } from '../options.js';
+import { rowWise, runOperations } from './operations.js';
 import { type EngineSettings, batchSettings, engineSettings } from './options.js';
 import { ChunkResults } from './results.js';
 import { type AnyProcessor, BatchRun, chunkOf } from './run.js';
@@ -16,7 +17,6 @@ import type {
   BatchMetrics,
   BatchOptions,
   BatchProcessingOptions,
-  ChunkFailure,
   ChunkProcessor,
   DataOperation,
   EndedBatch,
@@ -126,7 +126,7 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
   getBatchStatus<O = unknown>(id: string): Batch<O> | null {
     this.#open();
     const batch = this.#batches.get(id);
-    return (batch && (this.#view(batch) as Batch<O> | undefined)) ?? null;
+    return (batch && (batch.view(this.#queue) as Batch<O> | undefined)) ?? null;
   }
 
   /**
@@ -139,8 +139,10 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
     options: { signal?: AbortSignal } = {},
   ): Promise<EndedBatch<O>> {
     const batch = this.#batch(id);
-    if (!batch.ended) return wait(batch.waiters, this.#drive, options.signal) as Promise<EndedBatch<O>>;
-    return this.#view(batch) as EndedBatch<O>;
+    const ended = batch.ended
+      ? batch.view(this.#queue)
+      : await wait(batch.waiters, this.#drive, options.signal);
+    return ended as EndedBatch<O>;
   }
 
   /**
@@ -161,26 +163,14 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
     const batch = this.#batches.get(id);
     if (!batch || batch.ended) return false;
     this.#queue.call((wasm) => wasm.cancelBatch(Date.now(), id));
-    this.#drive.announce();
-    this.#drive.wake();
+    this.#drive.step();
     return true;
   }
 
   /** SommOS's counters. */
   getMetrics(): BatchMetrics {
     this.#open();
-    const [total = 0, completed = 0, failed = 0, cancelled = 0, active = 0, items = 0, mean = 0] =
-      this.#queue.call((wasm) => wasm.batchMetrics());
-    return {
-      totalBatches: total,
-      completedBatches: completed,
-      failedBatches: failed,
-      cancelledBatches: cancelled,
-      activeBatches: active,
-      totalItemsProcessed: items,
-      averageProcessingTime: mean,
-      activeChunks: this.#running,
-    };
+    return { ...this.#queue.batchMetrics(), activeChunks: this.#running };
   }
 
   /** Forgets batches that ended longer ago, with their results; gives how many. */
@@ -223,14 +213,7 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
     if (!Array.isArray(processor)) {
       throw invalidOption('processor', processor, 'a function or a list of operations');
     }
-    return (dataset, { signal }) => {
-      const run = builtinRunner();
-      if (run) {
-        const data = { dataset, operations: processor };
-        return run('data_processing', data, { signal, onProgress: () => undefined });
-      }
-      throw new SommosError('UNSUPPORTED', 'nobody runs the built-in operations here');
-    };
+    return runOperations(processor);
   }
 
   /** Gives the queue the chunks of a batch: all of an array, of an iterable one after the other. */
@@ -270,7 +253,7 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
       }
     } catch (error) {
       if (batch.ended || this.#queue.closed) return;
-      const message = `the data could not be read: ${messageOf(error)}`;
+      const message = `the data could not be read: ${faultOf(error).message}`;
       this.#queue.call((wasm) => wasm.failBatch(Date.now(), batch.id, message));
       this.#drive.announce();
     }
@@ -283,8 +266,7 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
 
   #seal(batch: BatchRun): void {
     this.#queue.call((wasm) => wasm.sealBatch(Date.now(), batch.id));
-    this.#drive.announce();
-    this.#drive.wake();
+    this.#drive.step();
   }
 
   #begin({ id, token, attempt }: Claim): () => void {
@@ -317,18 +299,17 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
         this.#queue.call((wasm) => wasm.complete(Date.now(), id, token));
       };
     } catch (error) {
-      const retryable = (error as { retryable?: unknown } | null)?.retryable !== false;
+      const { message, code, retryable } = faultOf(error);
       settle = () =>
         this.#queue.call((wasm) =>
-          wasm.fail(Date.now(), id, token, messageOf(error), 'PROCESSOR_FAILED', retryable),
+          wasm.fail(Date.now(), id, token, message, code, retryable),
         );
     }
     // What was cancelled or ran out of time meanwhile has no say any more.
     if (!batch.active.delete(token)) return;
     this.#running -= 1;
     settle();
-    this.#drive.announce();
-    this.#drive.wake();
+    this.#drive.step();
   }
 
   #tell({ id, what, number, text }: Told): void {
@@ -391,7 +372,7 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
     batch.source.close();
     batch.unlisten?.();
     batch.more?.();
-    const view = this.#view(batch) as EndedBatch | undefined;
+    const view = batch.view(this.#queue) as EndedBatch | undefined;
     if (!view) return;
     if (view.status === 'failed') this.emit('batchFailed', view, view.error);
     else this.emit(view.status === 'completed' ? 'batchCompleted' : 'batchCancelled', view);
@@ -400,29 +381,8 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
 
   #say(name: 'batchQueued' | 'batchStarted' | 'batchProgress', batch: BatchRun): void {
     if (this.listenerCount(name) === 0) return;
-    const view = this.#view(batch);
+    const view = batch.view(this.#queue);
     if (view) this.emit(name, view);
-  }
-
-  #view(batch: BatchRun): Batch | undefined {
-    const numbers = this.#queue.batch(batch.id);
-    if (!numbers) return undefined;
-    const flat = this.#queue.call((wasm) => wasm.batchErrors(batch.id)) as (string | number)[];
-    const errors: ChunkFailure[] = [];
-    for (let at = 0; at < flat.length; at += 2) {
-      errors.push({ chunk: flat[at] as number, error: flat[at + 1] as string });
-    }
-    let results: unknown[] | undefined;
-    const { cancelledChunks: _, ...shown } = numbers;
-    return {
-      id: batch.id,
-      ...shown,
-      get results() {
-        return (results ??= batch.results.all());
-      },
-      errors,
-      error: this.#queue.call((wasm) => wasm.batchError(batch.id)) ?? null,
-    } as Batch;
   }
 
   #open(): void {
@@ -451,13 +411,4 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
     this.#sweep(finishedRetention, maxFinishedBatches);
     return this.#batches.size > 0 ? Date.now() + finishedRetention + 1 : undefined;
   }
-}
-
-/** Whether every operation looks at one record at a time. */
-function rowWise(operations: DataOperation[]): boolean {
-  return operations.every(({ type }) => type === 'filter' || type === 'transform');
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message || error.name : String(error);
 }

@@ -189,5 +189,6 @@ function sizeOf(value: unknown, depth: number): number {
   if (typeof value !== 'object' || value === null) return 8;
   if (ArrayBuffer.isView(value)) return 64 + value.byteLength;
   if (depth > 8) return 64;
-  return Object.values(value).reduce<number>((sum, field) => sum + 8 + sizeOf(field, depth + 1), 32);
+  const fields: unknown[] = Object.values(value);
+  return fields.reduce<number>((sum, field) => sum + 8 + sizeOf(field, depth + 1), 32);
 }

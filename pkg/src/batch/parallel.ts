@@ -43,7 +43,9 @@ export class ParallelBatchProcessor extends BatchProcessingEngine {
     return super.processBatch(data, processor as BatchProcessor<I, O>, options);
   }
 
-  protected override processorOf(processor: BatchProcessor<unknown, unknown> | string): AnyProcessor {
+  protected override processorOf(
+    processor: BatchProcessor<unknown, unknown> | string,
+  ): AnyProcessor {
     const pool = this.#pool;
     if (typeof processor === 'string') {
       if (pool) return (chunk) => pool.executeTask(processor, chunk);

@@ -1,8 +1,9 @@
 import type { Waiter } from '../jobs/drive.js';
+import type { Queue } from '../jobs/queue.js';
 import type { BatchSettings } from './options.js';
 import type { ChunkResults } from './results.js';
 import type { ChunkPlace, ChunkSource } from './source.js';
-import type { ChunkContext, EndedBatch } from './types.js';
+import type { Batch, ChunkContext, ChunkFailure, EndedBatch } from './types.js';
 
 /** A processor whose types are its caller's affair. */
 export type AnyProcessor = (chunk: unknown[], context: ChunkContext) => unknown;
@@ -38,6 +39,29 @@ export class BatchRun {
     this.settings = settings;
     this.source = source;
     this.results = results;
+  }
+
+  /** The batch as it is now; undefined once the queue has forgotten it. */
+  view(queue: Queue): Batch | undefined {
+    const numbers = queue.batch(this.id);
+    if (!numbers) return undefined;
+    const flat = queue.call((wasm) => wasm.batchErrors(this.id)) as (string | number)[];
+    const errors: ChunkFailure[] = [];
+    for (let at = 0; at < flat.length; at += 2) {
+      errors.push({ chunk: flat[at] as number, error: flat[at + 1] as string });
+    }
+    const kept = this.results;
+    let results: unknown[] | undefined;
+    const { cancelledChunks: _, ...shown } = numbers;
+    return {
+      id: this.id,
+      ...shown,
+      get results() {
+        return (results ??= kept.all());
+      },
+      errors,
+      error: queue.call((wasm) => wasm.batchError(this.id)) ?? null,
+    } as Batch;
   }
 }
 

@@ -32,7 +32,7 @@ export interface BatchOptions {
   priority?: number;
   /** Attempts of a chunk after the first, count. Default 0. */
   retries?: number;
-  /** Wait before a chunk's first retry, milliseconds; doubled for each further one. Default 1000. */
+  /** Wait before a chunk's first retry, milliseconds; then doubled. Default 1000. */
   retryDelay?: number;
   /** Whether the first chunk that fails ends the batch. Default false: the others go on. */
   stopOnError?: boolean;

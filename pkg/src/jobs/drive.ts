@@ -57,6 +57,12 @@ export class Drive {
     return fresh;
   }
 
+  /** Tells what happened, then starts what may start now. */
+  step(): void {
+    this.announce();
+    this.wake();
+  }
+
   /** Somebody waits (1) or no longer (-1): in Node the process lives on for them. */
   hold(change: 1 | -1): void {
     this.#waiting += change;

@@ -1,14 +1,16 @@
 import { Emitter } from '../emitter.js';
 import { SommosError } from '../errors.js';
 import type { WorkQueue } from '../generated/engine/engine.js';
-import { callable, flag, integer, invalidOption } from '../options.js';
-import { BUILTIN_TYPES, builtinRunner, isBuiltin } from './builtin.js';
+import { flag, integer, invalidOption } from '../options.js';
 import { EventBuffer } from './buffer.js';
 import { Drive, wait } from './drive.js';
 import { Entry, type Run } from './entry.js';
+import { Handlers, type AnyHandler, faultOf, named } from './handlers.js';
 import { type EngineSettings, engineSettings, jobSettings } from './options.js';
 import { type Claim, Queue, type Told, entropy } from './queue.js';
-import { restoreJobs } from './restore.js';
+import { Persistence } from './persistence.js';
+import { entropyOf, restoreJobs } from './restore.js';
+import type { JobStore } from './store.js';
 import type {
   ActiveJob,
   AnyJobTypes,
@@ -28,8 +30,6 @@ import type {
   ShutdownOptions,
 } from './types.js';
 
-type AnyHandler = JobHandler<string, unknown, unknown>;
-
 const DAY_MS = 86_400_000;
 /** Events of one job that wait for a reader of `jobEvents`. */
 const WATCHED_EVENTS = 1000;
@@ -46,9 +46,10 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
 
   readonly #settings: EngineSettings;
   readonly #queue: Queue;
-  readonly #handlers = new Map<string, AnyHandler>();
+  readonly #handlers = new Handlers();
   readonly #jobs = new Map<string, Entry>();
   readonly #drive: Drive;
+  readonly #kept: Persistence | undefined;
   #running = 0;
   #closing: Promise<void> | undefined;
   /** Whether waiting jobs may start; a shutdown without drain forbids it. */
@@ -69,13 +70,8 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
       forget: () => this.#forget(),
     });
     const { persist } = this.#settings;
-    this.ready = persist
-      ? restoreJobs(persist, (entry, createdAt) => this.#submit(entry, createdAt)).then((lost) => {
-          for (const error of lost) this.emit('error', error);
-          this.#drive.announce();
-          this.#drive.wake();
-        })
-      : Promise.resolve();
+    this.#kept = persist && new Persistence(persist, (error) => this.emit('error', error));
+    this.ready = persist ? this.#restore(persist) : Promise.resolve();
     this.ready.catch((error: unknown) => this.emit('error', error));
   }
 
@@ -85,8 +81,6 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
     handler: JobHandler<K, T[K]['data'], T[K]['result']>,
   ): this {
     this.#open();
-    if (typeof type !== 'string' || type === '') throw invalidOption('type', type, 'a name');
-    callable(`the handler of ${type}`, handler);
     this.#handlers.set(type, handler as unknown as AnyHandler);
     this.emit('handlerRegistered', type);
     return this;
@@ -104,25 +98,24 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
     options: JobOptions = {},
   ): Promise<string> {
     this.#open();
-    if (typeof type !== 'string' || type === '') throw invalidOption('type', type, 'a name');
+    named(type);
     const settings = jobSettings(options ?? {}, this.#settings);
-    const { persist } = this.#settings;
-    if (persist) {
+    const kept = this.#kept;
+    if (kept) {
       await this.ready;
       this.#open();
     }
+    const before = this.#jobs.size;
     const id = this.#submit({ type, data, options: settings, attempts: 0 }, Date.now());
-    this.#drive.announce();
-    this.#drive.wake();
-    if (persist) {
-      try {
-        await persist.put({ id, type, data, options: settings, attempts: 0 });
-      } catch (error) {
-        if (!this.#queue.closed) this.cancelJob(id);
-        throw SommosError.from(error, 'STORE_FAILED');
-      }
-      // It may have ended meanwhile, and its deletion come before its insertion.
-      if (this.#jobs.get(id)?.job(this.#queue)?.completedAt) await persist.delete(id);
+    const entry = this.#jobs.get(id);
+    const added = this.#jobs.size > before;
+    this.#drive.step();
+    if (!kept || !entry || !added) return id;
+    try {
+      await kept.add(entry);
+    } catch (error) {
+      if (!this.#queue.closed) this.cancelJob(id);
+      throw error;
     }
     return id;
   }
@@ -182,20 +175,7 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
   /** SommOS's counters. */
   getMetrics(): JobMetrics {
     this.#open(true);
-    const [total = 0, completed = 0, failed = 0, cancelled = 0, retried = 0, active = 0, ...rest] =
-      this.#queue.call((wasm) => wasm.metrics());
-    const [queued = 0, average = 0, ...times] = rest;
-    return {
-      totalJobs: total,
-      completedJobs: completed,
-      failedJobs: failed,
-      cancelledJobs: cancelled,
-      retries: retried,
-      activeJobs: active,
-      queueSize: queued,
-      averageProcessingTime: average,
-      processingTimes: times,
-    };
+    return this.#queue.jobMetrics();
   }
 
   /** Forgets jobs that ended longer ago; gives how many. */
@@ -226,32 +206,33 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
     this.emit('shutdownStarted');
     this.#starting = drain;
     if (!drain) this.#cancelAll(['queued']);
-    if (this.#live(drain) > 0 && timeout > 0) {
-      this.#drive.hold(1);
-      const idle = new Promise<void>((resolve) => {
-        this.#idle = () => {
-          if (this.#live(drain) === 0) resolve();
-        };
-      });
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
-      await Promise.race([idle, late]);
-      clearTimeout(timer);
-      this.#drive.hold(-1);
-    }
+    if (timeout > 0) await this.#quiet(drain, timeout);
     this.#starting = false;
     this.#cancelAll(['queued', 'running']);
     this.emit('shutdownCompleted');
     this.#drive.stop();
     this.#jobs.clear();
-    this.#handlers.clear();
-    this.#settings.persist?.close?.();
+    this.#kept?.store.close?.();
   }
 
-  #live(waitingToo: boolean): number {
-    return waitingToo
-      ? this.getMetrics().activeJobs + this.getMetrics().queueSize
-      : this.#running;
+  /** Waits until nothing runs, with `drain` until nothing waits either, or the time is over. */
+  async #quiet(drain: boolean, timeout: number): Promise<void> {
+    const over = (): boolean => {
+      const { activeJobs, queueSize } = this.#queue.jobMetrics();
+      return activeJobs + (drain ? queueSize : 0) === 0;
+    };
+    this.#drive.hold(1);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, timeout);
+      this.#idle = () => {
+        if (!over()) return;
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#idle();
+    });
+    this.#idle = undefined;
+    this.#drive.hold(-1);
   }
 
   #cancelAll(statuses: string[]): void {
@@ -277,8 +258,7 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
       if (harmless.includes((error as SommosError).code)) return false;
       throw error;
     }
-    this.#drive.announce();
-    this.#drive.wake();
+    this.#drive.step();
     return true;
   }
 
@@ -289,6 +269,12 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
     throw new SommosError('NOT_FOUND', `no job ${id}: it was never added or is forgotten`);
   }
 
+  async #restore(store: JobStore): Promise<void> {
+    const lost = await restoreJobs(store, (job, createdAt) => this.#submit(job, createdAt));
+    for (const error of lost) this.emit('error', error);
+    this.#drive.step();
+  }
+
   #submit(
     job: { type: string; data: unknown; options: JobSettings; attempts: number; id?: string },
     now: number,
@@ -296,19 +282,9 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
     const { type, data, options, attempts } = job;
     const { maxRetryDelay, retryJitter } = this.#settings;
     const backoff = [options.retryDelay * 2 ** attempts, maxRetryDelay, retryJitter];
-    const id = this.#queue.call((wasm) =>
-      wasm.submit(
-        now,
-        job.id === undefined ? entropy() : entropyOf(job.id),
-        type,
-        options.priority,
-        options.delay,
-        options.timeout,
-        options.retries + 1 - attempts,
-        new Float64Array(backoff),
-        options.idempotencyKey,
-      ),
-    );
+    const random = job.id === undefined ? entropy() : entropyOf(job.id);
+    const left = options.retries + 1 - attempts;
+    const id = this.#queue.submit(now, random, type, options, left, backoff);
     if (!this.#jobs.has(id)) this.#jobs.set(id, new Entry(id, type, data, options, attempts));
     return id;
   }
@@ -336,7 +312,7 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
     };
     let settle: () => void;
     try {
-      const handler = this.#handler(entry.type);
+      const handler = this.#handlers.of(entry.type);
       const job = { ...entry.job(this.#queue), updateProgress: progress };
       const result = await handler(entry.data, job as ActiveJob<string, unknown>, context);
       settle = () => {
@@ -344,26 +320,20 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
         this.#queue.call((wasm) => wasm.complete(Date.now(), entry.id, run.token));
       };
     } catch (error) {
-      settle = () => this.#fail(entry, run, error);
+      const { message, code, retryable } = faultOf(error);
+      settle = () => {
+        entry.thrown = error;
+        this.#queue.call((wasm) =>
+          wasm.fail(Date.now(), entry.id, run.token, message, code, retryable),
+        );
+      };
     }
     // What was cancelled or timed out meanwhile has no say any more.
     if (entry.run !== run) return;
     entry.run = undefined;
     this.#running -= 1;
     settle();
-    this.#drive.announce();
-    this.#drive.wake();
-  }
-
-  #fail(entry: Entry, run: Run, error: unknown): void {
-    entry.thrown = error;
-    const given = (error ?? {}) as { code?: unknown; retryable?: unknown };
-    const code = typeof given.code === 'string' ? given.code : 'HANDLER_FAILED';
-    const message = error instanceof Error ? error.message || error.name : String(error);
-    const retryable = given.retryable !== false && code !== 'UNKNOWN_JOB_TYPE';
-    this.#queue.call((wasm) =>
-      wasm.fail(Date.now(), entry.id, run.token, message, code, retryable),
-    );
+    this.#drive.step();
   }
 
   #progress(entry: Entry, run: Run, percent: number, note?: string): void {
@@ -374,25 +344,8 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
     const news = note !== undefined && note !== entry.note;
     if (news) entry.note = String(note);
     this.#queue.call((w) => w.progress(Date.now(), entry.id, run.token, Math.floor(percent)));
-    if (!this.#drive.announce().some((told) => told.what === 'progress') && news) this.#say('jobProgress', entry);
-  }
-
-  #handler(type: string): AnyHandler {
-    const own = this.#handlers.get(type);
-    if (own) return own;
-    const runner = builtinRunner();
-    if (runner && isBuiltin(type)) {
-      return (data, _job, { signal, progress }) =>
-        runner(type, data, {
-          signal,
-          onProgress: ({ done, total }) => progress(total > 0 ? Math.min(100, (100 * done) / total) : 0),
-        });
-    }
-    const names = [...this.#handlers.keys(), ...(runner ? BUILTIN_TYPES : [])].join(', ');
-    throw new SommosError(
-      'UNKNOWN_JOB_TYPE',
-      `no handler is registered for jobs of type "${type}"; registered: ${names || 'none'}`,
-    );
+    const moved = this.#drive.announce().some((told) => told.what === 'progress');
+    if (news && !moved) this.#say('jobProgress', entry);
   }
 
   #tell({ id, what, number, text }: Told): void {
@@ -400,13 +353,13 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
     if (!entry) return;
     switch (what) {
       case 'interrupt':
-        this.#interrupt(entry, number, text);
+        if (entry.interrupt(number, text)) this.#running -= 1;
         break;
       case 'queued':
         this.#say('jobQueued', entry);
         break;
       case 'started':
-        this.#store(entry, number);
+        this.#kept?.started(entry, number);
         this.#say('jobStarted', entry);
         break;
       case 'progress':
@@ -427,23 +380,9 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
     }
   }
 
-  #interrupt(entry: Entry, token: number, why: string): void {
-    const { run } = entry;
-    if (run?.token !== token) return;
-    entry.run = undefined;
-    this.#running -= 1;
-    const timedOut = why === 'TIMED_OUT';
-    const reason = timedOut
-      ? new DOMException(`timed out after ${entry.options.timeout} ms`, 'TimeoutError')
-      : new DOMException(`${entry.id} was cancelled`, 'AbortError');
-    if (timedOut) entry.thrown = reason;
-    run.controller.abort(reason);
-  }
-
   #ended(name: JobEventName, entry: Entry, error?: unknown): void {
-    const { persist } = this.#settings;
-    const kept = persist && this.#closing && name === 'jobCancelled';
-    if (persist && !kept) this.#stored(persist.delete(entry.id));
+    const kept = this.#kept && this.#closing && name === 'jobCancelled';
+    if (!kept) this.#kept?.ended(entry.id);
     if (!kept) this.#say(name, entry, error);
     const job = entry.waiters.size > 0 ? entry.job(this.#queue) : undefined;
     for (const waiter of [...entry.waiters]) {
@@ -466,16 +405,6 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
     else emit(name, job);
   }
 
-  #store(entry: Entry, attempt: number): void {
-    const { id, type, data, options, before } = entry;
-    const put = this.#settings.persist?.put({ id, type, data, options, attempts: before + attempt });
-    if (put) this.#stored(put);
-  }
-
-  #stored(written: Promise<void>): void {
-    written.catch((error: unknown) => this.emit('error', SommosError.from(error, 'STORE_FAILED')));
-  }
-
   #sweep(ageMs: number, count: number): number {
     const swept = this.#queue.call((wasm) => {
       let all = 0;
@@ -494,10 +423,4 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
     this.#sweep(finishedRetention, maxFinishedJobs);
     return this.#jobs.size > 0 ? Date.now() + finishedRetention + 1 : undefined;
   }
-}
-
-/** The random half of an id. */
-function entropyOf(id: string): Uint8Array {
-  const hex = id.slice(id.lastIndexOf('_') + 1);
-  return Uint8Array.from({ length: 16 }, (_, at) => parseInt(hex.slice(2 * at, 2 * at + 2), 16));
 }

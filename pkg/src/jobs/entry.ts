@@ -34,6 +34,20 @@ export class Entry {
     this.before = before;
   }
 
+  /** Aborts the attempt of this token; false when it is not the one under way. */
+  interrupt(token: number, why: string): boolean {
+    const { run } = this;
+    if (run?.token !== token) return false;
+    this.run = undefined;
+    const timedOut = why === 'TIMED_OUT';
+    const reason = timedOut
+      ? new DOMException(`timed out after ${this.options.timeout} ms`, 'TimeoutError')
+      : new DOMException(`${this.id} was cancelled`, 'AbortError');
+    if (timedOut) this.thrown = reason;
+    run.controller.abort(reason);
+    return true;
+  }
+
   /** The job as it is now; undefined once the queue has forgotten it. */
   job(queue: Queue): Job | undefined {
     const numbers = queue.job(this.id);

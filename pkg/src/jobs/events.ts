@@ -58,7 +58,9 @@ interface Registration {
  * Calls handlers of events by priority. Events begin in the order in which they were emitted and
  * do not wait for each other, so that a handler may emit and await further events.
  */
-export class EventDrivenProcessor<E extends object = AnyEvents> extends Emitter<EventProcessorEvents> {
+export class EventDrivenProcessor<
+  E extends object = AnyEvents,
+> extends Emitter<EventProcessorEvents> {
   readonly #handlers = new Map<string, readonly Registration[]>();
   readonly #maxQueueSize: number;
   readonly #maxHandlers: number;
@@ -90,7 +92,7 @@ export class EventDrivenProcessor<E extends object = AnyEvents> extends Emitter<
     const priority = integer('priority', options.priority, { min: -1e6, max: 1e6, default: 0 });
     const waits = flag('async', options.async, true);
     if (this.#count >= this.#maxHandlers) {
-      const message = `${this.#maxHandlers} handlers are registered (maxHandlers); remove some first`;
+      const message = `${this.#maxHandlers} handlers are registered (maxHandlers); remove some`;
       throw new SommosError('LIMIT_EXCEEDED', message);
     }
     const registration = { handler: handler as Handler, priority, waits };

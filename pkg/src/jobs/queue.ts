@@ -1,6 +1,8 @@
+import type { BatchMetrics } from '../batch/types.js';
 import { engine } from '../engine.js';
 import { SommosError, guarded } from '../errors.js';
 import type { WorkQueue } from '../generated/engine/engine.js';
+import type { JobMetrics, JobSettings } from './types.js';
 
 /** What the queue tells, by its number in `wasm/src/jobs.rs`. */
 const WHAT = [
@@ -167,6 +169,40 @@ export class Queue {
     };
   }
 
+  /** Submits a job; gives its id. `backoff`: first and longest delay, jitter. */
+  submit(
+    now: number,
+    random: Uint8Array,
+    type: string,
+    options: JobSettings,
+    attempts: number,
+    backoff: number[],
+  ): string {
+    const { priority, delay, timeout, idempotencyKey: key } = options;
+    const waits = new Float64Array(backoff);
+    return this.call((wasm) =>
+      wasm.submit(now, random, type, priority, delay, timeout, attempts, waits, key),
+    );
+  }
+
+  /** The counters of jobs. */
+  jobMetrics(): JobMetrics {
+    const [total = 0, completed = 0, failed = 0, cancelled = 0, retried = 0, active = 0, ...rest] =
+      this.call((wasm) => wasm.metrics());
+    const [queued = 0, average = 0, ...times] = rest;
+    return {
+      totalJobs: total,
+      completedJobs: completed,
+      failedJobs: failed,
+      cancelledJobs: cancelled,
+      retries: retried,
+      activeJobs: active,
+      queueSize: queued,
+      averageProcessingTime: average,
+      processingTimes: times,
+    };
+  }
+
   /** A batch's numbers; undefined when it is unknown. */
   batch(id: string): BatchNumbers | undefined {
     const n = this.call((wasm) => wasm.batch(Date.now(), id));
@@ -185,6 +221,21 @@ export class Queue {
       startedAt: when(n[9]),
       completedAt: when(n[10]),
       processingTime: at(11),
+    };
+  }
+
+  /** The counters of batches. */
+  batchMetrics(): Omit<BatchMetrics, 'activeChunks'> {
+    const [total = 0, completed = 0, failed = 0, cancelled = 0, active = 0, items = 0, mean = 0] =
+      this.call((wasm) => wasm.batchMetrics());
+    return {
+      totalBatches: total,
+      completedBatches: completed,
+      failedBatches: failed,
+      cancelledBatches: cancelled,
+      activeBatches: active,
+      totalItemsProcessed: items,
+      averageProcessingTime: mean,
     };
   }
 

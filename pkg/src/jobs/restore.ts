@@ -23,11 +23,17 @@ export async function restoreJobs(
   for (const job of stored) {
     if (job.attempts > job.options.retries) {
       await store.delete(job.id);
-      const message = `job ${job.id} (${job.type}) ended with its page in each of its ${job.attempts} attempts`;
+      const message = `job ${job.id} ended with its page in each of its ${job.attempts} attempts`;
       lost.push(new SommosError('WORKER_LOST', message));
     } else {
       submit(job, created(job));
     }
   }
   return lost;
+}
+
+/** The random half of an id. */
+export function entropyOf(id: string): Uint8Array {
+  const hex = id.slice(id.lastIndexOf('_') + 1);
+  return Uint8Array.from({ length: 16 }, (_, at) => parseInt(hex.slice(2 * at, 2 * at + 2), 16));
 }
