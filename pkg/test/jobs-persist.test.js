@@ -63,6 +63,16 @@ describe('AsyncProcessingEngine over a store', () => {
     await engine.shutdown();
   });
 
+  it('a second job of the same idempotency key leaves the first as it is stored', async () => {
+    const persist = new MemoryStore();
+    const engine = new AsyncProcessingEngine({ persist });
+    const options = { idempotencyKey: 'k', delay: 60_000 };
+    const id = await engine.addJob('x', 'first', options);
+    assert.equal(await engine.addJob('x', 'second', options), id);
+    assert.equal(persist.jobs.get(id).data, 'first');
+    await engine.shutdown();
+  });
+
   it('a job that cannot be stored is refused with the reason', async () => {
     const persist = new MemoryStore();
     const engine = new AsyncProcessingEngine({ persist });

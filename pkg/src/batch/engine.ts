@@ -90,12 +90,7 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
     );
     const batch = new BatchRun(id, run, settings, source, this.resultsOf());
     this.#batches.set(id, batch);
-    const { signal } = settings;
-    if (signal) {
-      const cancel = (): boolean => !this.#queue.closed && this.cancelBatch(id);
-      signal.addEventListener('abort', cancel);
-      batch.unlisten = () => signal.removeEventListener('abort', cancel);
-    }
+    batch.listen(() => !this.#queue.closed && this.cancelBatch(id));
     this.#drive.announce();
     this.#fill(batch);
     return id;
@@ -399,11 +394,9 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
   }
 
   #sweep(ageMs: number, count: number): number {
-    const swept = this.#queue.call((wasm) => wasm.sweepBatches(Date.now(), ageMs, count));
-    if (swept > 0) {
-      for (const id of this.#queue.call((wasm) => wasm.removed())) this.#batches.delete(id);
-    }
-    return swept;
+    const swept = this.#queue.sweepBatches(ageMs, count);
+    for (const id of swept) this.#batches.delete(id);
+    return swept.length;
   }
 
   #forget(): number | undefined {

@@ -41,6 +41,14 @@ export class BatchRun {
     this.results = results;
   }
 
+  /** Cancels it when the caller's signal aborts. */
+  listen(cancel: () => void): void {
+    const { signal } = this.settings;
+    if (!signal) return;
+    signal.addEventListener('abort', cancel);
+    this.unlisten = () => signal.removeEventListener('abort', cancel);
+  }
+
   /** The batch as it is now; undefined once the queue has forgotten it. */
   view(queue: Queue): Batch | undefined {
     const numbers = queue.batch(this.id);

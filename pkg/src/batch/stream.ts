@@ -310,7 +310,7 @@ export class ProcessingStream<I = unknown, O = unknown>
     const items = chunk.length;
     this.#chunks += 1;
     this.#offset += items;
-    const late = new DOMException(`a chunk ran for longer than ${this.#timeout} ms`, 'TimeoutError');
+    const late = new DOMException(`a chunk timed out after ${this.#timeout} ms`, 'TimeoutError');
     const timer = setTimeout(() => this.destroy(late), this.#timeout);
     try {
       // After a turn: a producer that writes in a loop is not held up by the work.

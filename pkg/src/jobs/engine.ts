@@ -1,7 +1,7 @@
 import { Emitter } from '../emitter.js';
 import { SommosError } from '../errors.js';
 import type { WorkQueue } from '../generated/engine/engine.js';
-import { flag, integer, invalidOption } from '../options.js';
+import { finite, flag, integer } from '../options.js';
 import { EventBuffer } from './buffer.js';
 import { Drive, wait } from './drive.js';
 import { Entry, type Run } from './entry.js';
@@ -337,13 +337,11 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
   }
 
   #progress(entry: Entry, run: Run, percent: number, note?: string): void {
-    if (typeof percent !== 'number' || !(percent >= 0 && percent <= 100)) {
-      throw invalidOption('progress', percent, 'a number from 0 to 100');
-    }
+    const whole = Math.floor(finite('progress', percent, { min: 0, max: 100, default: NaN }));
     if (entry.run !== run) return;
     const news = note !== undefined && note !== entry.note;
     if (news) entry.note = String(note);
-    this.#queue.call((w) => w.progress(Date.now(), entry.id, run.token, Math.floor(percent)));
+    this.#queue.call((w) => w.progress(Date.now(), entry.id, run.token, whole));
     const moved = this.#drive.announce().some((told) => told.what === 'progress');
     if (news && !moved) this.#say('jobProgress', entry);
   }
@@ -384,13 +382,8 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
     const kept = this.#kept && this.#closing && name === 'jobCancelled';
     if (!kept) this.#kept?.ended(entry.id);
     if (!kept) this.#say(name, entry, error);
-    const job = entry.waiters.size > 0 ? entry.job(this.#queue) : undefined;
-    for (const waiter of [...entry.waiters]) {
-      // A stored job is not cancelled by a shutdown: it runs after the next start.
-      if (job && !kept) waiter.resolve(job as EndedJob);
-      else waiter.reject(new SommosError('CLOSED', 'this AsyncProcessingEngine was shut down'));
-    }
-    for (const watcher of [...entry.watchers]) watcher.end();
+    // A stored job is not cancelled by a shutdown: it runs after the next start.
+    entry.end(kept ? undefined : this.#queue);
   }
 
   #say(name: JobEventName, entry: Entry, extra?: unknown): void {
@@ -406,16 +399,9 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
   }
 
   #sweep(ageMs: number, count: number): number {
-    const swept = this.#queue.call((wasm) => {
-      let all = 0;
-      let some: number;
-      while ((some = wasm.sweep(Date.now(), ageMs, count)) > 0) all += some;
-      return all;
-    });
-    if (swept > 0) {
-      for (const id of this.#queue.call((wasm) => wasm.removed())) this.#jobs.delete(id);
-    }
-    return swept;
+    const swept = this.#queue.sweep(ageMs, count);
+    for (const id of swept) this.#jobs.delete(id);
+    return swept.length;
   }
 
   #forget(): number | undefined {

@@ -1,3 +1,4 @@
+import { SommosError } from '../errors.js';
 import type { EventBuffer } from './buffer.js';
 import type { Waiter } from './drive.js';
 import type { Queue } from './queue.js';
@@ -46,6 +47,16 @@ export class Entry {
     if (timedOut) this.thrown = reason;
     run.controller.abort(reason);
     return true;
+  }
+
+  /** Tells who waits that the job has ended; without a queue that its engine was shut down. */
+  end(queue: Queue | undefined): void {
+    const job = queue && this.waiters.size > 0 ? this.job(queue) : undefined;
+    for (const waiter of [...this.waiters]) {
+      if (job) waiter.resolve(job as EndedJob);
+      else waiter.reject(new SommosError('CLOSED', 'this AsyncProcessingEngine was shut down'));
+    }
+    for (const watcher of [...this.watchers]) watcher.end();
   }
 
   /** The job as it is now; undefined once the queue has forgotten it. */

@@ -239,6 +239,24 @@ export class Queue {
     };
   }
 
+  /** Forgets jobs that ended longer ago, and those beyond `count`; gives their ids. */
+  sweep(ageMs: number, count: number): string[] {
+    return this.call((wasm) => {
+      let swept = 0;
+      let some: number;
+      // Some thousands a call.
+      while ((some = wasm.sweep(Date.now(), ageMs, count)) > 0) swept += some;
+      return swept > 0 ? wasm.removed() : [];
+    });
+  }
+
+  /** The same of batches. */
+  sweepBatches(ageMs: number, count: number): string[] {
+    return this.call((wasm) =>
+      wasm.sweepBatches(Date.now(), ageMs, count) > 0 ? wasm.removed() : [],
+    );
+  }
+
   /** Gives its memory back; every later call throws `CLOSED`. */
   free(): void {
     this.#wasm?.free();
