@@ -147,9 +147,7 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
   async *results<O = unknown>(id: string): AsyncGenerator<O, void, undefined> {
     const batch = this.#batch(id);
     await this.waitForBatch(id);
-    for (const chunk of batch.results.indices()) {
-      yield* batch.results.get(chunk) as O[];
-    }
+    for (const chunk of batch.results.indices()) yield* batch.results.get(chunk) as O[];
   }
 
   /** Cancels a batch: its signals abort, its slots are free at once. False when it has ended. */
@@ -323,10 +321,8 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
         batch.more?.();
         break;
       case 'batchQueued':
-        this.#say('batchQueued', batch);
-        break;
       case 'batchStarted':
-        this.#say('batchStarted', batch);
+        this.#say(what, batch);
         break;
       case 'batchProgress':
         this.#progressed(batch);
@@ -376,8 +372,7 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
 
   #say(name: 'batchQueued' | 'batchStarted' | 'batchProgress', batch: BatchRun): void {
     if (this.listenerCount(name) === 0) return;
-    const view = batch.view(this.#queue);
-    if (view) this.emit(name, view);
+    this.emit(name, batch.view(this.#queue) as Batch);
   }
 
   #open(): void {

@@ -31,6 +31,15 @@ import type {
 } from './types.js';
 
 const DAY_MS = 86_400_000;
+/** The events of what the queue tells. */
+const NAMES = {
+  queued: 'jobQueued',
+  progress: 'jobProgress',
+  retry: 'jobRetry',
+  completed: 'jobCompleted',
+  failed: 'jobFailed',
+  cancelled: 'jobCancelled',
+} as const;
 /** Events of one job that wait for a reader of `jobEvents`. */
 const WATCHED_EVENTS = 1000;
 
@@ -237,8 +246,7 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
 
   #cancelAll(statuses: string[]): void {
     for (const entry of [...this.#jobs.values()]) {
-      const status = entry.job(this.#queue)?.status ?? '';
-      if (statuses.includes(status)) this.cancelJob(entry.id);
+      if (statuses.includes(entry.job(this.#queue)?.status ?? '')) this.cancelJob(entry.id);
     }
   }
 
@@ -353,27 +361,19 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
       case 'interrupt':
         if (entry.interrupt(number, text)) this.#running -= 1;
         break;
-      case 'queued':
-        this.#say('jobQueued', entry);
-        break;
       case 'started':
         this.#kept?.started(entry, number);
         this.#say('jobStarted', entry);
         break;
+      case 'queued':
       case 'progress':
-        this.#say('jobProgress', entry);
-        break;
       case 'retry':
-        this.#say('jobRetry', entry, number);
+        this.#say(NAMES[what], entry, number);
         break;
       case 'completed':
-        this.#ended('jobCompleted', entry);
-        break;
       case 'failed':
-        this.#ended('jobFailed', entry, entry.thrown ?? new SommosError('FAILED', text));
-        break;
       case 'cancelled':
-        this.#ended('jobCancelled', entry);
+        this.#ended(NAMES[what], entry, entry.thrown ?? new SommosError('FAILED', text));
         break;
     }
   }
