@@ -22,7 +22,6 @@ import type {
   EndedBatch,
 } from './types.js';
 
-const DAY_MS = 86_400_000;
 /** Longest wait before a chunk is tried again, milliseconds. */
 const RETRY_MAX_MS = 3_600_000;
 
@@ -169,7 +168,7 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
   /** Forgets batches that ended longer ago, with their results; gives how many. */
   clearCompletedBatches(olderThanMs = 0): number {
     this.#open();
-    const age = integer('olderThanMs', olderThanMs, { min: 0, max: 365 * DAY_MS, default: 0 });
+    const age = integer('olderThanMs', olderThanMs, { min: 0, max: 2 ** 53, default: 0 });
     // Age 0 means all, those of this very millisecond too.
     const count = this.#sweep(age, age === 0 ? 0 : this.#settings.maxFinishedBatches);
     this.emit('batchesCleared', count);
@@ -376,9 +375,7 @@ export class BatchProcessingEngine extends Emitter<BatchEvents> {
   }
 
   #open(): void {
-    if (this.#queue.closed) {
-      throw new SommosError('CLOSED', `this ${this.constructor.name} was shut down`);
-    }
+    if (this.#queue.closed) throw new SommosError('CLOSED', 'this batch engine was shut down');
   }
 
   #batch(id: string): BatchRun {

@@ -1,17 +1,18 @@
+/** Values that wait for a reader, count. */
+const EVENTS_MAX = 1000;
+
 /**
  * Values on their way from events to a `for await`. When nobody reads, the oldest go: what is
  * asked late is the end, not the way to it.
  */
 export class EventBuffer<T> implements AsyncIterableIterator<T> {
-  readonly #limit: number;
   readonly #left: () => void;
   #values: T[] = [];
   #reader: ((result: IteratorResult<T>) => void) | undefined;
   #ended = false;
 
   /** `left` is called once when the reader goes or the end has come. */
-  constructor(limit: number, left: () => void) {
-    this.#limit = limit;
+  constructor(left: () => void) {
     this.#left = left;
   }
 
@@ -23,7 +24,7 @@ export class EventBuffer<T> implements AsyncIterableIterator<T> {
       reader({ value, done: false });
       return;
     }
-    if (this.#values.length >= this.#limit) this.#values.shift();
+    if (this.#values.length >= EVENTS_MAX) this.#values.shift();
     this.#values.push(value);
   }
 

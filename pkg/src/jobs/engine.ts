@@ -4,7 +4,7 @@ import type { WorkQueue } from '../generated/engine/engine.js';
 import { finite, flag, integer } from '../options.js';
 import { EventBuffer } from './buffer.js';
 import { Drive, wait } from './drive.js';
-import { Entry, type Run } from './entry.js';
+import { Entry, NAMES, type Run } from './entry.js';
 import { Handlers, type AnyHandler, faultOf, named } from './handlers.js';
 import { type EngineSettings, engineSettings, jobSettings } from './options.js';
 import { type Claim, Queue, type Told, entropy } from './queue.js';
@@ -31,17 +31,6 @@ import type {
 } from './types.js';
 
 const DAY_MS = 86_400_000;
-/** The events of what the queue tells. */
-const NAMES = {
-  queued: 'jobQueued',
-  progress: 'jobProgress',
-  retry: 'jobRetry',
-  completed: 'jobCompleted',
-  failed: 'jobFailed',
-  cancelled: 'jobCancelled',
-} as const;
-/** Events of one job that wait for a reader of `jobEvents`. */
-const WATCHED_EVENTS = 1000;
 
 /**
  * Background jobs: handlers run in this thread, at most `maxConcurrentJobs` at once, higher
@@ -144,8 +133,7 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
     const entry = this.#entry(id);
     const job = entry.job(this.#queue);
     if (job && 'success' in job) return job as unknown as EndedJob<T>;
-    const ended = await wait(entry.waiters, this.#drive, options.signal);
-    return ended as unknown as EndedJob<T>;
+    return (await wait(entry.waiters, this.#drive, options.signal)) as unknown as EndedJob<T>;
   }
 
   /**
@@ -155,7 +143,7 @@ export class AsyncProcessingEngine<T extends JobTypes<T> = AnyJobTypes> extends 
    */
   jobEvents(id: string): AsyncIterableIterator<JobEvent<T>> {
     const entry = this.#entry(id);
-    const buffer = new EventBuffer<JobEvent>(WATCHED_EVENTS, () => {
+    const buffer = new EventBuffer<JobEvent>(() => {
       entry.watchers.delete(buffer);
       this.#drive.hold(-1);
     });

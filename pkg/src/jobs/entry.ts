@@ -5,6 +5,16 @@ import type { Queue } from './queue.js';
 import type { EndedJob, Job, JobEvent, JobSettings } from './types.js';
 
 
+/** The events of what the queue tells. */
+export const NAMES = {
+  queued: 'jobQueued',
+  progress: 'jobProgress',
+  retry: 'jobRetry',
+  completed: 'jobCompleted',
+  failed: 'jobFailed',
+  cancelled: 'jobCancelled',
+} as const;
+
 /** One attempt under way. */
 export interface Run {
   readonly token: number;
