@@ -19,11 +19,13 @@ mod checkpoint;
 pub mod circular;
 #[cfg(feature = "codecs")]
 pub mod codecs;
-#[cfg(any(feature = "engine", feature = "compute"))]
+#[cfg(feature = "compute")]
 pub mod compress;
 mod error;
 #[cfg(feature = "engine")]
 pub mod jobs;
+#[cfg(feature = "engine")]
+pub mod lz4;
 #[cfg(feature = "compute")]
 pub mod matrix;
 #[cfg(feature = "engine")]

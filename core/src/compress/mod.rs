@@ -293,6 +293,37 @@ pub fn decompress(
     decompress_with::<Best, _>(codec, input, limits, control)
 }
 
+/// [`compress`] with LZ4 alone: a build that calls nothing else has none of the other codecs.
+///
+/// # Errors
+/// [`CompressError::Stopped`].
+pub fn compress_lz4(
+    input: &[u8],
+    control: &(impl Control + ?Sized),
+) -> Result<Vec<u8>, CompressError> {
+    lz4::compress(input, control)
+}
+
+/// [`decompress`] with LZ4 alone.
+///
+/// # Errors
+/// As [`decompress`].
+pub fn decompress_lz4(
+    input: &[u8],
+    limits: &OutputLimits,
+    control: &(impl Control + ?Sized),
+) -> Result<Vec<u8>, CompressError> {
+    let mut out = Output::new(limits, input.len());
+    let input = Input {
+        codec: Codec::Lz4,
+        bytes: input,
+        at: 0,
+        control,
+    };
+    lz4::decompress(input, &mut out)?;
+    Ok(out.into_vec())
+}
+
 /// The codecs that exist in a fast and in a portable implementation.
 trait Backend {
     type Inflate: deflate::Inflate;

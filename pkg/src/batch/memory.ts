@@ -25,8 +25,6 @@ export interface CollectedGarbage {
 
 /** Items of a chunk that its size is estimated by. */
 const SAMPLE = 16;
-/** Decompression refuses to yield more than 200 times its input: such chunks stay as text. */
-const RATIO_MAX = 190;
 /** Smaller chunks are not worth it, bytes. */
 const COMPRESSED_MIN = 256;
 
@@ -70,7 +68,7 @@ class PackedResults extends ChunkResults {
     if (!packed) return super.get(chunk);
     const { bytes, length, compressed } = packed;
     const json = compressed
-      ? guarded(() => engine().decompress('gzip', bytes, length))
+      ? guarded(() => engine().unpackLz4(bytes, length))
       : bytes;
     return JSON.parse(new TextDecoder().decode(json)) as unknown[];
   }
@@ -153,8 +151,8 @@ export class MemoryEfficientBatchProcessor extends BatchProcessingEngine {
 function packedItems(items: unknown[]): Packed | undefined {
   if (!items.every((item) => isJson(item, 0))) return undefined;
   const json = new TextEncoder().encode(JSON.stringify(items));
-  const compressed = guarded(() => engine().compress('gzip', 1, json));
-  const fits = json.length / compressed.length < RATIO_MAX;
+  const compressed = guarded(() => engine().packLz4(json));
+  const fits = compressed.length < json.length;
   return { bytes: fits ? compressed : json, length: json.length, compressed: fits };
 }
 
