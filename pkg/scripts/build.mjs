@@ -13,7 +13,7 @@ import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const dist = resolve(root, 'dist');
 const dev = process.argv.includes('--dev');
-const MODULES = ['engine', 'compute', 'scalar', 'threads', 'tasks', 'codecs', 'service'];
+const MODULES = ['engine', 'monitor', 'compute', 'scalar', 'threads', 'tasks', 'codecs', 'service'];
 
 /** Most bytes after brotli 11. */
 const LIMITS = { 'first load': 120_000, single: 120_000, threaded: 200_000 };
@@ -97,6 +97,7 @@ const row = (name, files) => {
 };
 const kept = [
   row('first load', ['browser.js', 'engine.wasm']),
+  row('monitor', ['monitor.wasm']),
   row('single', ['compute-worker.js', 'compute.wasm']),
   row('threaded', ['compute-worker.js', 'threads.wasm']),
   row('without SIMD', ['scalar.wasm']),

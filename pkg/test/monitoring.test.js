@@ -1,7 +1,7 @@
 import { assert } from 'chai';
 import performance, { init, PerformanceMonitoringEngine, SommosError } from '@sommos/performance';
 
-before(() => init());
+before(() => init({ monitoring: true }));
 
 function thrown(call) {
   try {

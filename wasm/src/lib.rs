@@ -30,7 +30,7 @@ pub mod lz4;
 pub mod matrix;
 #[cfg(feature = "engine")]
 pub mod memory;
-#[cfg(feature = "engine")]
+#[cfg(feature = "monitor")]
 pub mod monitor;
 #[cfg(feature = "engine")]
 pub mod run_length;

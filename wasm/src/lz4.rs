@@ -1,39 +1,23 @@
 //! LZ4 at once, for results that a page keeps compressed and reads back without waiting.
 
 use js_sys::Uint8Array;
-use sommos_core::{
-    compress::{self, OutputLimits},
-    control::Unstoppable,
-};
+use sommos_core::compress::{pack_block, unpack_block};
 use wasm_bindgen::prelude::*;
 
 use crate::error::refuse;
 
-/// Compresses to an LZ4 frame.
-///
-/// # Errors
-/// `CORRUPT_DATA`: never, for any bytes.
-#[wasm_bindgen(js_name = packLz4)]
-pub fn pack_lz4(bytes: &[u8]) -> Result<Uint8Array, JsValue> {
-    let out = compress::compress_lz4(bytes, &Unstoppable).map_err(refused)?;
-    Ok(Uint8Array::from(out.as_slice()))
+/// Compresses to one block.
+#[wasm_bindgen(js_name = packBlock)]
+pub fn pack(bytes: &[u8]) -> Uint8Array {
+    Uint8Array::from(pack_block(bytes).as_slice())
 }
 
-/// Decompresses a frame of at most `max_bytes`.
+/// The `len` bytes of a block.
 ///
 /// # Errors
-/// `CORRUPT_DATA`, `TOO_LARGE`.
-#[wasm_bindgen(js_name = unpackLz4)]
-pub fn unpack_lz4(bytes: &[u8], max_bytes: usize) -> Result<Uint8Array, JsValue> {
-    let limits = OutputLimits {
-        max_bytes,
-        max_ratio: usize::MAX,
-        ..OutputLimits::default()
-    };
-    let out = compress::decompress_lz4(bytes, &limits, &Unstoppable).map_err(refused)?;
-    Ok(Uint8Array::from(out.as_slice()))
-}
-
-fn refused(error: compress::CompressError) -> JsValue {
-    refuse(error.code(), error)
+/// `CORRUPT_DATA`.
+#[wasm_bindgen(js_name = unpackBlock)]
+pub fn unpack(block: &[u8], len: usize) -> Result<Uint8Array, JsValue> {
+    let bytes = unpack_block(block, len).map_err(|error| refuse(error.code(), error))?;
+    Ok(Uint8Array::from(bytes.as_slice()))
 }

@@ -28,7 +28,7 @@ enum Command {
         /// Faster to build: no link-time optimization, no wasm-opt, no limits.
         #[arg(long)]
         dev: bool,
-        /// Modules to build anew: engine scalar compute threads tasks codecs service; none: all.
+        /// Modules to build anew: engine monitor scalar compute threads tasks codecs service; none: all.
         #[arg(long)]
         only: Vec<String>,
     },

@@ -6,13 +6,12 @@ use anyhow::{Context as _, bail};
 
 use crate::shell::Step;
 
-/// How to build for wasm32-unknown-unknown here.
+/// Which Rust with the sources of its standard library builds for wasm32-unknown-unknown here. The
+/// library is built anew: threads need it with atomics, and sizes need it without panic messages.
 pub enum WasmRust {
-    /// The active toolchain has a prebuilt standard library for wasm.
-    Prebuilt,
-    /// The active toolchain has the library's sources.
-    Sources,
-    /// Debian's compiler with its sources, beside rustup's.
+    /// The active toolchain.
+    Active,
+    /// Debian's compiler, beside rustup's.
     Debian,
 }
 
@@ -22,8 +21,7 @@ const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "l
 
 /// Installs what is lacking: today a way to compile for wasm.
 pub fn setup() -> anyhow::Result<()> {
-    find(false)?;
-    find(true)?;
+    find()?;
     node()?;
     chromium()?;
     println!("everything that the build and the tests need is here");
@@ -70,20 +68,15 @@ pub fn chromium() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Looks for a toolchain, trying to add what lacks: rustup's first, then Debian's packages. The
-/// threaded build needs the sources of the standard library.
-pub fn find(sources: bool) -> anyhow::Result<WasmRust> {
-    if let Some(found) = look(sources) {
+/// Looks for a toolchain, trying to add what lacks: rustup's sources first, then Debian's packages.
+pub fn find() -> anyhow::Result<WasmRust> {
+    if let Some(found) = look() {
         return Ok(found);
     }
-    eprintln!("no Rust for wasm32-unknown-unknown is here; trying to add one");
-    let add = if sources {
-        ["component", "add", "rust-src"]
-    } else {
-        ["target", "add", "wasm32-unknown-unknown"]
-    };
+    eprintln!("the sources of Rust's standard library are not here; trying to add them");
+    let add = ["component", "add", "rust-src"];
     if Step::new("rustup").args(add).run().is_ok()
-        && let Some(found) = look(sources)
+        && let Some(found) = look()
     {
         return Ok(found);
     }
@@ -93,21 +86,17 @@ pub fn find(sources: bool) -> anyhow::Result<WasmRust> {
         install.extend(DEBIAN_PACKAGES);
         apt(&install)?;
     }
-    look(sources).context(
-        "no Rust for wasm32-unknown-unknown: run `rustup target add wasm32-unknown-unknown` and \
-         `rustup component add rust-src`, or on Debian `apt-get install rustc-web cargo-web \
-         rust-web-src lld-22`",
+    look().context(
+        "no Rust for wasm32-unknown-unknown: run `rustup component add rust-src`, or on Debian \
+         `apt-get install rustc-web cargo-web rust-web-src lld-22`",
     )
 }
 
-fn look(sources: bool) -> Option<WasmRust> {
+fn look() -> Option<WasmRust> {
     let sysroot = Step::new("rustc").args(["--print", "sysroot"]).output()?;
-    let lib = Path::new(&sysroot).join("lib/rustlib");
-    if !sources && lib.join("wasm32-unknown-unknown/lib").exists() {
-        return Some(WasmRust::Prebuilt);
-    }
-    if lib.join("src/rust/library/std").exists() {
-        return Some(WasmRust::Sources);
+    let sources = "lib/rustlib/src/rust/library/std";
+    if Path::new(&sysroot).join(sources).exists() {
+        return Some(WasmRust::Active);
     }
     let debian = Path::new(DEBIAN_RUSTC).exists() && Path::new(DEBIAN_SOURCES).exists();
     debian.then_some(WasmRust::Debian)
@@ -127,8 +116,7 @@ impl WasmRust {
         ];
         const BUILD_STD: &str = "-Zbuild-std=std,panic_abort";
         let step = match self {
-            Self::Prebuilt => Step::new("cargo").args([command]),
-            Self::Sources => Step::new("cargo")
+            Self::Active => Step::new("cargo")
                 .args([command, BUILD_STD])
                 .env("RUSTC_BOOTSTRAP", "1"),
             Self::Debian => {
@@ -141,5 +129,24 @@ impl WasmRust {
             }
         };
         step.without(&["RUSTFLAGS"])
+    }
+
+    /// Compiler flags that make a module a sixth smaller: a panic traps without formatting a
+    /// message, and no source path is in the module.
+    pub fn lean_flags(&self) -> &'static str {
+        let rustc = match self {
+            Self::Active => "rustc",
+            Self::Debian => DEBIAN_RUSTC,
+        };
+        let version = Step::new(rustc).args(["--version"]).output();
+        let minor = version
+            .as_deref()
+            .and_then(|v| v.split('.').nth(1)?.parse::<u32>().ok());
+        // Before 1.92 the strategy was a feature of the standard library.
+        if minor.is_some_and(|minor| minor >= 92) {
+            " -Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=none"
+        } else {
+            " -Zlocation-detail=none -Zfmt-debug=none"
+        }
     }
 }

@@ -13,6 +13,8 @@ struct Module {
     name: &'static str,
     features: &'static str,
     build: Build,
+    /// Whether size comes before speed: no kernel is in it.
+    small: bool,
 }
 
 /// How it is compiled; each way has a target folder of its own.
@@ -23,8 +25,9 @@ enum Build {
     Threads,
 }
 
-const MODULES: [Module; 7] = [
-    Module::new("engine", "engine", Build::Scalar),
+const MODULES: [Module; 8] = [
+    Module::new("engine", "engine", Build::Scalar).small(),
+    Module::new("monitor", "monitor", Build::Scalar).small(),
     Module::new("scalar", "compute", Build::Scalar),
     Module::new("compute", "compute", Build::Simd),
     Module::new("threads", "threads", Build::Threads),
@@ -42,20 +45,32 @@ impl Module {
             name,
             features,
             build,
+            small: false,
         }
+    }
+
+    const fn small(mut self) -> Self {
+        self.small = true;
+        self
     }
 
     /// Compiles it and writes its bindings to `pkg/src/generated/NAME`.
     fn build(&self, dev: bool) -> anyhow::Result<()> {
         let target = self.build.target_dir();
         let profile = if dev { "release" } else { "wasm" };
-        toolchain::find(self.build == Build::Threads)?
-            .cargo("build")
+        let rust = toolchain::find()?;
+        let mut flags = self.build.rustflags();
+        if !dev {
+            flags.push_str(rust.lean_flags());
+        }
+        let level = if self.small && !dev { "s" } else { "3" };
+        rust.cargo("build")
             .args(["--quiet", "--package", "sommos-wasm", "--lib"])
             .args(["--no-default-features", "--features", self.features])
             .args(["--profile", profile, "--target", TARGET])
             .args(["--target-dir", target])
-            .env("RUSTFLAGS", self.build.rustflags())
+            .env("RUSTFLAGS", flags)
+            .env("CARGO_PROFILE_WASM_OPT_LEVEL", level)
             .run()?;
         let module = Path::new(target)
             .join(TARGET)

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     jobs::{
-        BatchId, Event, EventKind, IdMap, JobError, JobSpec, Kind, Scheduler, Submitted, truncated,
+        BatchId, Event, EventKind, IdMap, JobError, JobSpec, Kind, Scheduler, Submitted, Timeline,
+        truncated,
     },
     time::Timestamp,
 };
@@ -20,8 +21,8 @@ pub struct Ledger {
     pub(super) now: Timestamp,
     pub(super) books: BTreeMap<u64, Book>,
     pub(super) by_id: IdMap<BatchId, u64>,
-    pub(super) deadlines: BTreeSet<(Timestamp, u64)>,
-    pub(super) ended: BTreeSet<(Timestamp, u64)>,
+    pub(super) deadlines: Timeline,
+    pub(super) ended: Timeline,
     pub(super) ended_bytes: u64,
     pub(super) dirty: BTreeSet<u64>,
     pub(super) removed: Vec<(u64, BatchId)>,

@@ -293,35 +293,29 @@ pub fn decompress(
     decompress_with::<Best, _>(codec, input, limits, control)
 }
 
-/// [`compress`] with LZ4 alone: a build that calls nothing else has none of the other codecs.
-///
-/// # Errors
-/// [`CompressError::Stopped`].
-pub fn compress_lz4(
-    input: &[u8],
-    control: &(impl Control + ?Sized),
-) -> Result<Vec<u8>, CompressError> {
-    lz4::compress(input, control)
+/// One LZ4 block without a frame or checksum, for bytes that stay in this process; a build that
+/// calls nothing else has no other codec.
+#[must_use]
+pub fn pack_block(input: &[u8]) -> Vec<u8> {
+    lz4_flex::block::compress(input)
 }
 
-/// [`decompress`] with LZ4 alone.
+/// The `len` bytes that [`pack_block`] took.
 ///
 /// # Errors
-/// As [`decompress`].
-pub fn decompress_lz4(
-    input: &[u8],
-    limits: &OutputLimits,
-    control: &(impl Control + ?Sized),
-) -> Result<Vec<u8>, CompressError> {
-    let mut out = Output::new(limits, input.len());
-    let input = Input {
+/// [`CompressError::Corrupt`] when they are not what comes out.
+pub fn unpack_block(block: &[u8], len: usize) -> Result<Vec<u8>, CompressError> {
+    let corrupt = || CompressError::Corrupt {
         codec: Codec::Lz4,
-        bytes: input,
-        at: 0,
-        control,
+        at: block.len(),
+        reason: "not a block of that length".to_owned(),
     };
-    lz4::decompress(input, &mut out)?;
-    Ok(out.into_vec())
+    let out = lz4_flex::block::decompress(block, len).map_err(|_| corrupt())?;
+    if out.len() == len {
+        Ok(out)
+    } else {
+        Err(corrupt())
+    }
 }
 
 /// The codecs that exist in a fast and in a portable implementation.

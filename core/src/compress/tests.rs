@@ -316,3 +316,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_block_comes_back_and_a_changed_one_is_refused() {
+    for input in [&b""[..], b"a", &b"merlot ".repeat(1000)] {
+        let block = super::pack_block(input);
+        assert_eq!(super::unpack_block(&block, input.len()).unwrap(), input);
+        assert!(super::unpack_block(&block, input.len() + 1).is_err());
+    }
+    assert!(super::unpack_block(&[0xff; 9], 100).is_err());
+}

@@ -135,5 +135,8 @@ pub enum JobError {
     Sealed(BatchId),
 }
 
+/// Slots and keys by time: one type for all, since each costs some 5 kB of code in a page.
+pub(crate) type Timeline = std::collections::BTreeSet<(crate::time::Timestamp, u64)>;
+
 /// The map of ids: fixed hashing, for their keys are entropy of our own.
 pub(crate) type IdMap<K, V> = hashbrown::HashMap<K, V, foldhash::fast::FixedState>;

@@ -327,7 +327,7 @@ impl Scheduler {
             return;
         }
         self.ended_bytes += job.record.spec.payload_bytes + job.record.state.result_bytes;
-        self.ended.insert((now, slot));
+        self.ended.insert((now, u64::from(slot)));
         self.touch(slot);
     }
 }

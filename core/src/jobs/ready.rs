@@ -27,7 +27,7 @@ struct Place {
 pub(super) struct Group {
     pub(super) limit: u32,
     pub(super) running: u32,
-    waiting: BTreeSet<(i64, u64, u32)>,
+    waiting: BTreeSet<Place>,
     place: Option<Place>,
 }
 
@@ -60,10 +60,6 @@ impl Entry {
             who: Who::Job(self.slot),
         }
     }
-
-    fn waiting(&self) -> (i64, u64, u32) {
-        (self.rank(), self.seq, self.slot)
-    }
 }
 
 impl Ready {
@@ -93,7 +89,7 @@ impl Ready {
         if entry.group == 0 {
             self.lanes[entry.lane].insert(entry.place());
         } else if let Some(group) = self.groups.get_mut(&entry.group) {
-            group.waiting.insert(entry.waiting());
+            group.waiting.insert(entry.place());
             self.arrange(entry.group, tail);
         }
     }
@@ -103,7 +99,7 @@ impl Ready {
         if entry.group == 0 {
             self.lanes[entry.lane].remove(&entry.place());
         } else if let Some(group) = self.groups.get_mut(&entry.group) {
-            group.waiting.remove(&entry.waiting());
+            group.waiting.remove(&entry.place());
             self.arrange(entry.group, tail);
         }
     }
@@ -128,7 +124,7 @@ impl Ready {
         let head = (group.running < group.limit)
             .then(|| group.waiting.first())
             .flatten();
-        let rank = head.map(|h| h.0);
+        let rank = head.map(|h| h.rank);
         if group.place.map(|p| p.rank) == rank {
             return;
         }
@@ -163,7 +159,10 @@ impl Ready {
             Who::Group(key) => {
                 let group = self.groups.get_mut(&key)?;
                 group.place = None;
-                group.waiting.pop_first().map(|w| w.2)
+                group.waiting.pop_first().and_then(|place| match place.who {
+                    Who::Job(slot) => Some(slot),
+                    Who::Group(_) => None,
+                })
             }
         }
     }
@@ -181,7 +180,7 @@ impl Ready {
         let Some(group) = self.groups.get(&entry.group) else {
             return 0;
         };
-        let ahead = group.waiting.range(..entry.waiting()).take(cap).count();
+        let ahead = group.waiting.range(..entry.place()).take(cap).count();
         let place = group.place.map_or(0, |p| self.places_before(p, cap));
         (ahead + place).min(cap)
     }

@@ -111,7 +111,8 @@ impl Scheduler {
             }
             Status::Completed | Status::Failed | Status::Cancelled => {
                 self.ended_bytes += bytes;
-                self.ended.insert((ended_at.unwrap_or(now), slot));
+                self.ended
+                    .insert((ended_at.unwrap_or(now), u64::from(slot)));
             }
         }
     }

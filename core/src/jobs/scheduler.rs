@@ -1,9 +1,10 @@
 //! The machine: its parts, claims and queries.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{
     Action, Change, Event, EventKind, IdMap, JobError, JobId, Kind, Marks, Metrics, Record, Status,
+    Timeline,
     metrics::Counters,
     ready::{Entry, LARGE, Ready, SMALL},
 };
@@ -119,9 +120,9 @@ pub struct Scheduler {
     pub(super) by_key: BTreeMap<(Kind, Box<str>), u32>,
     pub(super) ready: Ready,
     /// Delayed jobs by their time, running ones by the earlier of lease and deadline.
-    pub(super) timers: BTreeSet<(Timestamp, u32)>,
+    pub(super) timers: Timeline,
     /// Ended jobs by their end.
-    pub(super) ended: BTreeSet<(Timestamp, u32)>,
+    pub(super) ended: Timeline,
     pub(super) ended_bytes: u64,
     pub(super) running_large: usize,
     /// Payloads of what waits or runs, bytes.
@@ -148,8 +149,8 @@ impl Scheduler {
             by_id: IdMap::default(),
             by_key: BTreeMap::new(),
             ready: Ready::default(),
-            timers: BTreeSet::new(),
-            ended: BTreeSet::new(),
+            timers: Timeline::new(),
+            ended: Timeline::new(),
             ended_bytes: 0,
             running_large: 0,
             live_bytes: 0,

@@ -39,8 +39,8 @@ impl Scheduler {
                 || self.ended.len() > retention.count
                 || self.ended_bytes > retention.bytes)
         {
-            self.unend(slot);
-            self.forget(slot);
+            self.unend(slot as u32);
+            self.forget(slot as u32);
             swept += 1;
         }
         swept
@@ -58,7 +58,7 @@ impl Scheduler {
             return;
         };
         if let Some(at) = job.record.ended_at()
-            && self.ended.remove(&(at, slot))
+            && self.ended.remove(&(at, u64::from(slot)))
         {
             let bytes = job.record.spec.payload_bytes + job.record.state.result_bytes;
             self.ended_bytes -= bytes;

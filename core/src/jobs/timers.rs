@@ -16,6 +16,7 @@ impl Scheduler {
             if at > now {
                 break;
             }
+            let slot = slot as u32;
             self.set_timer(slot, None);
             self.due(now, slot);
         }
@@ -69,13 +70,14 @@ impl Scheduler {
     fn shift(&mut self, ms: u64) {
         let earlier = |at: Timestamp| Timestamp(at.0.saturating_sub(ms));
         for (at, slot) in core::mem::take(&mut self.timers) {
+            let slot = slot as u32;
             let Some(job) = self.slots[slot as usize].as_mut() else {
                 continue;
             };
             job.timer = Some(earlier(at));
             job.lease_until = earlier(job.lease_until);
             job.deadline = earlier(job.deadline);
-            self.timers.insert((earlier(at), slot));
+            self.timers.insert((earlier(at), u64::from(slot)));
             if job.record.state.status == Status::Queued {
                 job.record.state.run_at = earlier(job.record.state.run_at);
                 self.touch(slot);
@@ -98,10 +100,10 @@ impl Scheduler {
             return;
         }
         if let Some(old) = core::mem::replace(&mut job.timer, at) {
-            self.timers.remove(&(old, slot));
+            self.timers.remove(&(old, u64::from(slot)));
         }
         if let Some(at) = at {
-            self.timers.insert((at, slot));
+            self.timers.insert((at, u64::from(slot)));
         }
     }
 

@@ -68,7 +68,7 @@ class PackedResults extends ChunkResults {
     if (!packed) return super.get(chunk);
     const { bytes, length, compressed } = packed;
     const json = compressed
-      ? guarded(() => engine().unpackLz4(bytes, length))
+      ? guarded(() => engine().unpackBlock(bytes, length))
       : bytes;
     return JSON.parse(new TextDecoder().decode(json)) as unknown[];
   }
@@ -151,7 +151,7 @@ export class MemoryEfficientBatchProcessor extends BatchProcessingEngine {
 function packedItems(items: unknown[]): Packed | undefined {
   if (!items.every((item) => isJson(item, 0))) return undefined;
   const json = new TextEncoder().encode(JSON.stringify(items));
-  const compressed = guarded(() => engine().packLz4(json));
+  const compressed = guarded(() => engine().packBlock(json));
   const fits = compressed.length < json.length;
   return { bytes: fits ? compressed : json, length: json.length, compressed: fits };
 }

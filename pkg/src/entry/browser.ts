@@ -2,17 +2,22 @@
 import { setPlatform, type ModuleName, type PortEvents } from '../runtime/platform.js';
 
 // Each address stands here in full: bundlers find files by this form.
-const URLS: Record<ModuleName, URL> = {
+const URLS: Record<Exclude<ModuleName, 'service'>, URL> = {
   engine: new URL('./engine.wasm', import.meta.url),
+  monitor: new URL('./monitor.wasm', import.meta.url),
   compute: new URL('./compute.wasm', import.meta.url),
   scalar: new URL('./scalar.wasm', import.meta.url),
   threads: new URL('./threads.wasm', import.meta.url),
   tasks: new URL('./tasks.wasm', import.meta.url),
   codecs: new URL('./codecs.wasm', import.meta.url),
-  service: new URL('./service.wasm', import.meta.url),
 };
 // Not inside `new Worker(...)`: bundlers then copy the file as it is instead of building it anew.
 const WORKER = new URL('./compute-worker.js', import.meta.url);
+
+function address(module: ModuleName): URL {
+  if (module === 'service') throw new Error('import @sommos/performance/api for the REST API');
+  return URLS[module];
+}
 
 function spawn(events: PortEvents) {
   const worker = new Worker(WORKER, { type: 'module', name: 'sommos-compute' });
@@ -32,10 +37,10 @@ function spawn(events: PortEvents) {
 
 setPlatform({
   name: 'browser',
-  url: (module) => URLS[module].href,
+  url: (module) => address(module).href,
   async compile(module) {
-    const response = await fetch(URLS[module]);
-    if (!response.ok) throw new Error(`${URLS[module].href} answered ${response.status}`);
+    const response = await fetch(address(module));
+    if (!response.ok) throw new Error(`${address(module).href} answered ${response.status}`);
     if (response.headers.get('content-type')?.startsWith('application/wasm')) {
       return WebAssembly.compileStreaming(response);
     }

@@ -6,11 +6,13 @@ import compute from './compute.wasm';
 // @ts-expect-error: as above.
 import engineModule from './engine.wasm';
 // @ts-expect-error: as above.
+import monitor from './monitor.wasm';
+// @ts-expect-error: as above.
 import tasks from './tasks.wasm';
 import { initSync } from '../runtime/init.js';
 import { setPlatform, type ModuleName } from '../runtime/platform.js';
 
-const modules: Partial<Record<ModuleName, WebAssembly.Module>> = { engine: engineModule, compute, codecs, tasks };
+const modules: Partial<Record<ModuleName, WebAssembly.Module>> = { engine: engineModule, monitor, compute, codecs, tasks };
 
 function compiled(name: ModuleName): WebAssembly.Module {
   const module = modules[name];

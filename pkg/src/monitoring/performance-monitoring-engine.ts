@@ -1,7 +1,7 @@
 import { Emitter } from '../emitter.js';
-import { engine } from '../engine.js';
+import { monitorBindings } from '../runtime/modules.js';
 import { guarded } from '../errors.js';
-import type { Monitor } from '../generated/engine/engine.js';
+import type { Monitor } from '../generated/monitor/monitor.js';
 import { Held } from '../memory/held.js';
 import { finite, integer, invalidOption, oneOf } from '../options.js';
 import { every } from '../timer.js';
@@ -270,7 +270,7 @@ export class PerformanceMonitoringEngine extends Emitter<MonitoringEvents> {
       options.alertMinSamples === undefined
         ? undefined
         : integer('alertMinSamples', options.alertMinSamples, counts);
-    const { Monitor: Binding } = engine();
+    const { Monitor: Binding } = monitorBindings();
     return guarded(() => new Binding(Date.now(), limits, slow, this.metricsRetention, after, samples));
   }
 

@@ -1,4 +1,4 @@
-import type { Monitor } from '../generated/engine/engine.js';
+import type { Monitor } from '../generated/monitor/monitor.js';
 
 /** A request without a response yet. */
 export interface PendingRequest {

@@ -7,8 +7,8 @@ import { SommosError, abortReason } from '../errors.js';
 import type { Calls } from './calls.js';
 import { runInline } from './inline.js';
 import { demote, mode, workerEngine, type Mode } from './mode.js';
-import { platform, type ModuleName, type Port } from './platform.js';
-import { CONTROL_BYTES, controlViews, type FromWorker, type StartMessage } from './protocol.js';
+import { platform, type Port } from './platform.js';
+import { CONTROL_BYTES, controlViews, type FromWorker, type StartMessage, type WorkerModule } from './protocol.js';
 
 /** How far a long call is, in units of its own. */
 export interface Progress {
@@ -252,7 +252,7 @@ class Compute {
         if (this.#live?.port !== port) port.terminate();
         reject(new Error(reason));
       };
-      const names: ModuleName[] = ['engine', 'compute', 'scalar', 'threads', 'tasks', 'codecs', 'service'];
+      const names: WorkerModule[] = ['compute', 'scalar', 'threads', 'tasks', 'codecs'];
       const urls = Object.fromEntries(names.map((name) => [name, platform().url(name)]));
       port.post({
         type: 'start',

@@ -2,9 +2,10 @@
 import { setEngine, type Engine } from '../engine.js';
 import { SommosError } from '../errors.js';
 import * as bindings from '../generated/engine/engine.js';
-import { integer, oneOf } from '../options.js';
+import { flag, integer, oneOf } from '../options.js';
 import { compute } from './compute.js';
 import { choose, mode, type InitOptions, type Mode } from './mode.js';
+import { loadMonitor, loadMonitorSync } from './modules.js';
 import { platform } from './platform.js';
 
 let loading: Promise<void> | undefined;
@@ -25,9 +26,10 @@ export async function init(options?: InitOptions): Promise<Mode> {
       integer('threads', options.threads, { min: 1, max: 16, default: 1 });
     }
   }
-  if (options || !loading) {
+  const { monitoring, ...how } = options ?? {};
+  if (Object.keys(how).length > 0 || !loading) {
     const before = mode();
-    const { mode: kind, threads, simd } = choose(options ?? {});
+    const { mode: kind, threads, simd } = choose(how);
     if (kind !== before.mode || threads !== before.threads || simd !== before.simd) {
       compute.close(new SommosError('CLOSED', 'init chose another mode'));
     }
@@ -35,6 +37,7 @@ export async function init(options?: InitOptions): Promise<Mode> {
   loading ??= load();
   loading.catch(() => (loading = undefined));
   await loading;
+  if (flag('monitoring', monitoring, false)) await loadMonitor().catch(loadFailed);
   return mode();
 }
 
@@ -45,6 +48,7 @@ export function initSync(): void {
   choose({});
   bindings.initSync({ module: compileSync('engine') });
   setEngine(bindings as Engine);
+  loadMonitorSync(compileSync('monitor'));
   loading = Promise.resolve();
 }
 
@@ -53,8 +57,12 @@ async function load(): Promise<void> {
     const module = await platform().compile('engine');
     await bindings.default({ module_or_path: module });
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new SommosError('LOAD_FAILED', `the engine could not be loaded: ${message}`, { cause: error });
+    loadFailed(error);
   }
   setEngine(bindings as Engine);
+}
+
+function loadFailed(error: unknown): never {
+  const message = error instanceof Error ? error.message : String(error);
+  throw new SommosError('LOAD_FAILED', `the engine could not be loaded: ${message}`, { cause: error });
 }

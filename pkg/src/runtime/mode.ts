@@ -21,6 +21,8 @@ export interface InitOptions {
   mode?: 'auto' | 'threads' | 'single' | 'scalar';
   /** Threads of the pool, 1 to 16; default: the processors that may be used. */
   threads?: number;
+  /** Also load what `PerformanceMonitoringEngine` needs. Node has it since the import. */
+  monitoring?: boolean;
 }
 
 const THREADS_MAX = 16;

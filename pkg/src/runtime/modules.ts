@@ -2,6 +2,8 @@
 import type * as Codecs from '../generated/codecs/codecs.js';
 import type * as Compute from '../generated/compute/compute.js';
 import type * as Tasks from '../generated/tasks/tasks.js';
+import * as monitor from '../generated/monitor/monitor.js';
+import { SommosError } from '../errors.js';
 import { platform, type ModuleName } from './platform.js';
 
 interface Loadable {
@@ -29,3 +31,29 @@ export const loadCodecs: () => Promise<typeof Codecs> = once('codecs', () => imp
 
 /** The kinds of work that read JSON. */
 export const loadTasks: () => Promise<typeof Tasks> = once('tasks', () => import('../generated/tasks/tasks.js'));
+
+let monitorReady = false;
+
+/** Loads what PerformanceMonitoringEngine needs. */
+export async function loadMonitor(): Promise<void> {
+  if (monitorReady) return;
+  await monitor.default({ module_or_path: await platform().compile('monitor') });
+  monitorReady = true;
+}
+
+/** The same at once, for platforms that may compile in place. */
+export function loadMonitorSync(module: WebAssembly.Module): void {
+  monitor.initSync({ module });
+  monitorReady = true;
+}
+
+/** The bindings of the metrics. */
+export function monitorBindings(): typeof monitor {
+  if (!monitorReady) {
+    throw new SommosError(
+      'NOT_INITIALIZED',
+      'monitoring is not loaded yet: await init({ monitoring: true }) of @sommos/performance first',
+    );
+  }
+  return monitor;
+}

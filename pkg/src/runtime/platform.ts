@@ -1,5 +1,5 @@
 /** The WebAssembly modules of the package; ARCHITECTURE.md of the repository tells what is in each. */
-export type ModuleName = 'engine' | 'compute' | 'scalar' | 'threads' | 'tasks' | 'codecs' | 'service';
+export type ModuleName = 'engine' | 'monitor' | 'compute' | 'scalar' | 'threads' | 'tasks' | 'codecs' | 'service';
 
 /** A running compute worker, whatever the platform calls it. */
 export interface Port {

@@ -1,5 +1,8 @@
 import type { ModuleName } from './platform.js';
 
+/** The modules that a compute worker may load. */
+export type WorkerModule = Extract<ModuleName, 'compute' | 'scalar' | 'threads' | 'tasks' | 'codecs'>;
+
 /** First message to a compute worker. */
 export interface StartMessage {
   type: 'start';
@@ -7,7 +10,7 @@ export interface StartMessage {
   engine: 'threads' | 'compute' | 'scalar';
   /** Threads of the pool, count. */
   threads: number;
-  urls: Record<ModuleName, string>;
+  urls: Record<WorkerModule, string>;
   /** Shared progress and stop flag, where memory can be shared. */
   control: SharedArrayBuffer | undefined;
 }
