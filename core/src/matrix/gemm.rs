@@ -70,7 +70,7 @@ pub struct Shape {
 }
 
 macro_rules! impl_gemm {
-    ($type:ty, $panel:literal) => {
+    ($type:ty, $panel:literal, $simd128:ident) => {
         impl sealed::Gemm for $type {
             #[cfg(feature = "native-gemm")]
             unsafe fn product_raw(
@@ -115,15 +115,19 @@ macro_rules! impl_gemm {
                 b: (*const Self, usize, usize),
                 accumulate: bool,
             ) {
+                #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+                let block = super::simd128::$simd128;
+                #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+                let block = super::panel::block;
                 // SAFETY: the caller's contract is that of `panel::product`.
-                unsafe { super::panel::product::<Self, $panel>(shape, c, a, b, accumulate) }
+                unsafe { super::panel::product::<Self, $panel>(shape, c, a, b, accumulate, block) }
             }
         }
     };
 }
 
-impl_gemm!(f32, 8);
-impl_gemm!(f64, 4);
+impl_gemm!(f32, 8, block_f32);
+impl_gemm!(f64, 4, block_f64);
 
 /// A rectangle of a slice, with strides; every index inside is checked once, on construction.
 #[derive(Clone, Copy)]

@@ -23,6 +23,8 @@ mod npy;
 mod panel;
 mod product;
 mod rows;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 mod sparse;
 
 use thiserror::Error;

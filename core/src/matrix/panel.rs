@@ -1,18 +1,21 @@
 //! The portable product: panels of B packed side by side, rows of A read where they lie, a block of
-//! 6 rows by four vectors of the result held in registers.
+//! 4 rows by two vectors of the result held in registers.
 //!
-//! Loops over arrays of fixed length, which the compiler turns into the build's vectors: SIMD128,
-//! SSE2, Neon. Of 16 vector registers the block takes 12, a row of B two and a broadcast of A one;
-//! a kernel of 8 x 8 (matrixmultiply's) spills. Structure: Goto, van de Geijn, "Anatomy of
+//! A block of 4 x 8 takes 8 of 16 vector registers and leaves room for the broadcasts of A in any
+//! order; 6 x 8 and 8 x 8 (the matrixmultiply crate) spilled. Structure: Goto, van de Geijn, "Anatomy of
 //! High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
 #![allow(unsafe_code)]
 
 use super::gemm::{Kernel, Shape};
 
 /// Rows of a block of the result.
-const MR: usize = 6;
+pub(super) const MR: usize = 4;
 /// Rows of A that stay in the second-level cache while the panels of B pass.
 const MC: usize = 96;
+
+/// The block of a result: four rows of A times one panel of B. Each line must be readable for as
+/// many elements as the panel has rows.
+pub(super) type Block<T, const N: usize> = unsafe fn(&[[T; N]], [*const T; MR]) -> [[T; N]; MR];
 
 /// `c = a * b` or `c += a * b`; `N` columns a panel.
 ///
@@ -25,6 +28,7 @@ pub(super) unsafe fn product<T: Kernel, const N: usize>(
     (a, a_rows, a_cols): (*const T, usize, usize),
     (b, b_rows, b_cols): (*const T, usize, usize),
     accumulate: bool,
+    block: Block<T, N>,
 ) {
     if m == 0 || n == 0 || k == 0 {
         return;
@@ -63,7 +67,7 @@ pub(super) unsafe fn product<T: Kernel, const N: usize>(
                     // SAFETY: a row below `rows` of a source that holds `rows` rows of k elements.
                     unsafe { source.0.add((row + i.min(height - 1)) * source.1) }
                 };
-                let lines = [line(0), line(1), line(2), line(3), line(4), line(5)];
+                let lines = [line(0), line(1), line(2), line(3)];
                 // SAFETY: each line is readable for k elements, as many as the panel has rows.
                 let sums = unsafe { block(panel, lines) };
                 for (i, sum) in sums.iter().take(height).enumerate() {
@@ -79,12 +83,15 @@ pub(super) unsafe fn product<T: Kernel, const N: usize>(
     }
 }
 
-/// The block of the result: six rows of A times one panel of B.
+/// [`Block`] in plain loops, which the compiler vectorizes for SSE2 or Neon.
 ///
 /// # Safety
 /// Each line must be readable for as many elements as the panel has rows.
-#[inline]
-unsafe fn block<T: Kernel, const N: usize>(
+#[cfg_attr(
+    all(target_arch = "wasm32", target_feature = "simd128"),
+    expect(dead_code)
+)]
+pub(super) unsafe fn block<T: Kernel, const N: usize>(
     panel: &[[T; N]],
     lines: [*const T; MR],
 ) -> [[T; N]; MR] {
@@ -151,6 +158,7 @@ mod tests {
                             (left.as_ptr(), strides.0, strides.1),
                             (b.as_ptr(), n, 1),
                             accumulate,
+                            block,
                         );
                     }
                     let wanted: Vec<f64> = expected.iter().map(|x| x * factor).collect();

@@ -25,7 +25,7 @@ const TILE_COLS_MIN: usize = 128;
 pub(super) const DEPTH: usize = if cfg!(feature = "native-gemm") {
     1024
 } else {
-    256
+    512
 };
 
 /// Multiply-adds below which a tile is not halved to make at least [`FEW`] of them: 60 µs of work,
