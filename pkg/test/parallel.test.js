@@ -104,6 +104,14 @@ describe('SimilarityCalculationEngine', () => {
     assert.deepEqual(list.neighbours.map((n) => n.entity), ['bo', 'ada']);
   });
 
+  it('finds the nearest of an item', async () => {
+    const options = { topK: 1, by: 'item', queryIds: [2] };
+    const [list] = await engine.findSimilar(guests, 'euclidean', options);
+    assert.equal(list.entity, 2);
+    const error = await rejection(engine.findSimilar(guests, 'cosine', { ...options, queryIds: [77] }));
+    assert.include(error.message, 'no item has the id 77');
+  });
+
   it('compares items when asked', async () => {
     const pairs = await engine.calculateSimilarities(guests, 'jaccard', { by: 'item' });
     assert.deepEqual(pairs.map((pair) => [pair.entity1, pair.entity2]), [[1, 2], [1, 3], [2, 3]]);

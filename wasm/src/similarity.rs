@@ -1,12 +1,12 @@
 //! Ratings and their similarities, in typed arrays on both sides.
 
-use js_sys::{Float64Array, Uint32Array};
+use js_sys::{Array, Float64Array, Uint32Array};
 use sommos_core::{
     control::Stopped,
     id::Key,
     limits::Limits,
     par::Par,
-    similarity::{Measure, Neighbor, Options, Pair, Ratings, Similarity, SimilarityError},
+    similarity::{Measure, Options, Ratings, Similarity, SimilarityError},
 };
 use wasm_bindgen::prelude::*;
 
@@ -19,15 +19,6 @@ pub struct RatingsTable(Ratings);
 /// Which pairs to keep; the same for lists and neighbours.
 #[wasm_bindgen]
 pub struct SimilarityOptions(Options);
-
-/// Pairs or neighbours in columns.
-#[wasm_bindgen]
-pub struct SimilarityColumns {
-    first: Vec<u32>,
-    second: Vec<u32>,
-    similarity: Vec<f64>,
-    common: Vec<u32>,
-}
 
 #[wasm_bindgen]
 impl RatingsTable {
@@ -60,20 +51,25 @@ impl RatingsTable {
         Uint32Array::from(positions.as_slice())
     }
 
-    /// All pairs that the options keep, the most similar first.
+    /// All pairs that the options keep, the most similar first, in four columns: the rows of both
+    /// entities, their similarities, the counts of items in common.
     ///
     /// # Errors
     /// `LIMIT_EXCEEDED` when there are more than allowed, `CANCELLED`.
     #[wasm_bindgen(js_name = allPairs)]
-    pub fn all_pairs(&self, options: &SimilarityOptions) -> Result<SimilarityColumns, JsValue> {
+    pub fn all_pairs(&self, options: &SimilarityOptions) -> Result<Array, JsValue> {
         let pairs = Similarity::new(&self.0, &options.0)
             .and_then(|s| s.all_pairs(parallelism(), &Checkpoint))
             .map_err(refused)?;
-        Ok(SimilarityColumns::of_pairs(&pairs))
+        let mut columns = Columns::new(pairs.len());
+        for chunk in pairs.chunks(CHUNK) {
+            columns.push(chunk.iter().map(|p| (p.a, p.b, p.similarity, p.common)));
+        }
+        Ok(columns.into_array())
     }
 
-    /// For each query (a row; without queries: each row) its `k` most similar others. `first` of
-    /// the columns has the offsets of the lists.
+    /// For each query (a row; without queries: each row) its `k` most similar others, in four
+    /// columns: first the offsets of the lists, then as for pairs the neighbours' rows.
     ///
     /// # Errors
     /// `LIMIT_EXCEEDED` when rows times k is over the limit of pairs, `CANCELLED`.
@@ -83,7 +79,7 @@ impl RatingsTable {
         k: usize,
         queries: Option<Vec<u32>>,
         options: &SimilarityOptions,
-    ) -> Result<SimilarityColumns, JsValue> {
+    ) -> Result<Array, JsValue> {
         let rows = queries.as_ref().map_or(self.0.len() as usize, Vec::len);
         let max = options.0.max_pairs;
         if rows.saturating_mul(k) > max {
@@ -93,7 +89,18 @@ impl RatingsTable {
         let lists = Similarity::new(&self.0, &options.0)
             .and_then(|s| s.top_k(k, queries.as_deref(), parallelism(), &Checkpoint))
             .map_err(refused)?;
-        Ok(SimilarityColumns::of_lists(&lists))
+        let mut offsets = vec![0];
+        let mut end = 0;
+        offsets.extend(lists.iter().map(|list| {
+            end += list.len() as u32;
+            end
+        }));
+        let mut columns = Columns::new(end as usize);
+        for chunk in lists.iter().flat_map(|list| list.chunks(CHUNK)) {
+            columns.push(chunk.iter().map(|n| (0, n.entity, n.similarity, n.common)));
+        }
+        columns.first = Uint32Array::from(offsets.as_slice());
+        Ok(columns.into_array())
     }
 }
 
@@ -134,57 +141,53 @@ impl SimilarityOptions {
     }
 }
 
-#[wasm_bindgen]
-impl SimilarityColumns {
-    /// The first row of each pair, or the offsets of the neighbours' lists.
-    #[wasm_bindgen(getter)]
-    pub fn first(&self) -> Uint32Array {
-        Uint32Array::from(self.first.as_slice())
-    }
-
-    /// The second row of each pair, or the neighbours.
-    #[wasm_bindgen(getter)]
-    pub fn second(&self) -> Uint32Array {
-        Uint32Array::from(self.second.as_slice())
-    }
-
-    /// Their similarities.
-    #[wasm_bindgen(getter)]
-    pub fn similarity(&self) -> Float64Array {
-        Float64Array::from(self.similarity.as_slice())
-    }
-
-    /// Items that both rated, counts.
-    #[wasm_bindgen(getter)]
-    pub fn common(&self) -> Uint32Array {
-        Uint32Array::from(self.common.as_slice())
-    }
+/// Results on their way to JavaScript's memory, a chunk at a time: nothing is held twice.
+struct Columns {
+    first: Uint32Array,
+    second: Uint32Array,
+    similarity: Float64Array,
+    common: Uint32Array,
+    at: u32,
 }
 
-impl SimilarityColumns {
-    fn of_pairs(pairs: &[Pair]) -> Self {
+/// Rows copied at once.
+const CHUNK: usize = 2048;
+
+impl Columns {
+    fn new(len: usize) -> Self {
+        let len = len as u32;
         Self {
-            first: pairs.iter().map(|p| p.a).collect(),
-            second: pairs.iter().map(|p| p.b).collect(),
-            similarity: pairs.iter().map(|p| p.similarity).collect(),
-            common: pairs.iter().map(|p| p.common).collect(),
+            first: Uint32Array::new_with_length(len),
+            second: Uint32Array::new_with_length(len),
+            similarity: Float64Array::new_with_length(len),
+            common: Uint32Array::new_with_length(len),
+            at: 0,
         }
     }
 
-    fn of_lists(lists: &[Vec<Neighbor>]) -> Self {
-        let mut first = vec![0];
-        let mut end = 0;
-        first.extend(lists.iter().map(|list| {
-            end += list.len() as u32;
-            end
-        }));
-        let all = || lists.iter().flatten();
-        Self {
-            first,
-            second: all().map(|n| n.entity).collect(),
-            similarity: all().map(|n| n.similarity).collect(),
-            common: all().map(|n| n.common).collect(),
+    /// At most [`CHUNK`] rows.
+    fn push(&mut self, rows: impl ExactSizeIterator<Item = (u32, u32, f64, u32)>) {
+        let len = rows.len().min(CHUNK);
+        let (mut first, mut second, mut common) = ([0; CHUNK], [0; CHUNK], [0; CHUNK]);
+        let mut similarity = [0.0; CHUNK];
+        for (i, (a, b, s, c)) in rows.take(CHUNK).enumerate() {
+            first[i] = a;
+            second[i] = b;
+            similarity[i] = s;
+            common[i] = c;
         }
+        let (from, to) = (self.at, self.at + len as u32);
+        self.first.subarray(from, to).copy_from(&first[..len]);
+        self.second.subarray(from, to).copy_from(&second[..len]);
+        self.similarity
+            .subarray(from, to)
+            .copy_from(&similarity[..len]);
+        self.common.subarray(from, to).copy_from(&common[..len]);
+        self.at = to;
+    }
+
+    fn into_array(self) -> Array {
+        Array::of4(&self.first, &self.second, &self.similarity, &self.common)
     }
 }
 

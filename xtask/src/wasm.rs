@@ -26,7 +26,7 @@ enum Build {
 }
 
 const MODULES: [Module; 8] = [
-    Module::new("engine", "engine", Build::Scalar).small(),
+    Module::new("engine", "engine", Build::Scalar),
     Module::new("monitor", "monitor", Build::Scalar).small(),
     Module::new("scalar", "compute", Build::Scalar),
     Module::new("compute", "compute", Build::Simd),

@@ -1,6 +1,7 @@
 /** Ratings in the forms that callers have them, and the one form that the engine takes. */
 import { SommosError } from '../errors.js';
 import type { Id } from '../runtime/calls.js';
+import { Pace } from '../runtime/slices.js';
 
 /** One rating; `itemId` is accepted too. */
 export type Rating = { item_id: Id; rating: number } | { itemId: Id; rating: number };
@@ -34,17 +35,27 @@ export interface TripletRatings {
 /** Any of the forms. */
 export type RatingsInput = readonly RatedEntity[] | CsrRatings | TripletRatings;
 
-/** The engine's form, and what its positions are called. */
-export interface ReadRatings {
+/** The engine's form: compressed rows over positions. */
+export interface RatingRows {
   offsets: Uint32Array;
   items: Uint32Array;
   ratings: Float32Array;
-  entityIds: Id[];
-  itemIds: Id[];
 }
 
-/** Reads any form. An item rated twice by the same entity keeps the last rating. */
-export function readRatings(input: RatingsInput): ReadRatings {
+/** The engine's form, and what its positions are called. */
+export interface ReadRatings {
+  rows: RatingRows;
+  entityIds: readonly Id[];
+  itemIds: readonly Id[];
+  /** Whether the arrays are nobody else's and may move to a worker. */
+  owned: boolean;
+}
+
+/**
+ * Reads any form, a slice at a time: typed arrays are far cheaper to hand to a worker than an
+ * object for each rating. An item rated twice by the same entity keeps the last rating.
+ */
+export async function readRatings(input: RatingsInput): Promise<ReadRatings> {
   if (Array.isArray(input)) return readEntities(input as readonly RatedEntity[]);
   if (input && 'offsets' in input) return readCsr(input);
   if (input && 'users' in input) return readTriplets(input);
@@ -74,7 +85,7 @@ class Positions {
   }
 }
 
-function readEntities(entities: readonly RatedEntity[]): ReadRatings {
+async function readEntities(entities: readonly RatedEntity[]): Promise<ReadRatings> {
   let count = 0;
   entities.forEach((entity, e) => {
     if (!Array.isArray(entity?.ratings)) {
@@ -82,37 +93,36 @@ function readEntities(entities: readonly RatedEntity[]): ReadRatings {
     }
     count += entity.ratings.length;
   });
-  const rows = new Uint32Array(count);
-  const items = new Uint32Array(count);
-  const values = new Float32Array(count);
-  const [entityNames, itemNames] = [new Positions(), new Positions()];
-  let at = 0;
-  entities.forEach((entity, e) => {
-    const row = entityNames.of(entity.id, () => `entities[${e}].id`);
-    entity.ratings.forEach((rating, r) => {
-      const place = () => `entities[${e}].ratings[${r}]`;
+  const triplets = new Triplets(count);
+  const pace = new Pace();
+  for (let e = 0; e < entities.length; e++) {
+    const { id, ratings } = entities[e]!;
+    const row = triplets.entities.of(id, () => `entities[${e}].id`);
+    for (let r = 0; r < ratings.length; r++) {
+      if (pace.due()) await pace.breathe();
+      const rating = ratings[r]!;
       const item = 'item_id' in rating ? rating.item_id : rating.itemId;
-      rows[at] = row;
-      items[at] = itemNames.of(item, () => `${place()}.item_id`);
-      values[at] = finiteRating(rating.rating, place);
-      at += 1;
-    });
-  });
-  return gather(rows, items, values, entityNames.ids, itemNames.ids);
+      triplets.add(row, item, rating.rating, () => `entities[${e}].ratings[${r}]`);
+    }
+  }
+  return triplets.gather(pace);
 }
 
-function readTriplets({ users, items, ratings }: TripletRatings): ReadRatings {
+async function readTriplets({ users, items, ratings }: TripletRatings): Promise<ReadRatings> {
   if (users.length !== items.length || users.length !== ratings.length) {
     throw new SommosError(
       'INVALID_FIELD',
       `users, items and ratings must be equally long, got ${users.length}, ${items.length} and ${ratings.length}`,
     );
   }
-  const [entityNames, itemNames] = [new Positions(), new Positions()];
-  const rows = Uint32Array.from(users, (id, i) => entityNames.of(id, () => `users[${i}]`));
-  const columns = Uint32Array.from(items, (id, i) => itemNames.of(id, () => `items[${i}]`));
-  const values = Float32Array.from(ratings, (value, i) => finiteRating(value, () => `ratings[${i}]`));
-  return gather(rows, columns, values, entityNames.ids, itemNames.ids);
+  const triplets = new Triplets(users.length);
+  const pace = new Pace();
+  for (let i = 0; i < users.length; i++) {
+    if (pace.due()) await pace.breathe();
+    const row = triplets.entities.of(users[i]!, () => `users[${i}]`);
+    triplets.add(row, items[i]!, ratings[i]!, () => `ratings[${i}]`);
+  }
+  return triplets.gather(pace);
 }
 
 function readCsr({ ids, offsets, items, ratings, itemIds }: CsrRatings): ReadRatings {
@@ -120,39 +130,58 @@ function readCsr({ ids, offsets, items, ratings, itemIds }: CsrRatings): ReadRat
   if (ids && ids.length !== entities) {
     throw new SommosError('INVALID_FIELD', `ids has ${ids.length} names for ${entities} entities`);
   }
-  const itemCount = items.reduce((most, item) => Math.max(most, item + 1), 0);
+  let itemCount = 0;
+  for (let i = 0; i < items.length; i++) if (items[i]! >= itemCount) itemCount = items[i]! + 1;
   if (itemIds && itemIds.length < itemCount) {
     throw new SommosError('INVALID_FIELD', `itemIds has ${itemIds.length} names for ${itemCount} items`);
   }
   return {
-    offsets,
-    items,
-    ratings,
-    entityIds: ids ? [...ids] : Array.from({ length: entities }, (_, i) => i),
-    itemIds: itemIds ? [...itemIds] : Array.from({ length: itemCount }, (_, i) => i),
+    rows: { offsets, items, ratings },
+    entityIds: ids ?? Array.from({ length: entities }, (_, i) => i),
+    itemIds: itemIds ?? [],
+    owned: false,
   };
 }
 
-/** Brings ratings in any order into rows, keeping their order within a row. */
-function gather(
-  rows: Uint32Array,
-  items: Uint32Array,
-  values: Float32Array,
-  entityIds: Id[],
-  itemIds: Id[],
-): ReadRatings {
-  const offsets = new Uint32Array(entityIds.length + 1);
-  for (const row of rows) offsets[row + 1]! += 1;
-  for (let row = 1; row < offsets.length; row++) offsets[row]! += offsets[row - 1]!;
-  const next = offsets.slice();
-  const sortedItems = new Uint32Array(items.length);
-  const sortedValues = new Float32Array(values.length);
-  for (let i = 0; i < rows.length; i++) {
-    const place = next[rows[i]!]!++;
-    sortedItems[place] = items[i]!;
-    sortedValues[place] = values[i]!;
+/** Ratings in any order, on their way into rows. */
+class Triplets {
+  readonly entities = new Positions();
+  readonly #items = new Positions();
+  readonly #rows: Uint32Array;
+  readonly #columns: Uint32Array;
+  readonly #values: Float32Array;
+  #at = 0;
+
+  constructor(count: number) {
+    this.#rows = new Uint32Array(count);
+    this.#columns = new Uint32Array(count);
+    this.#values = new Float32Array(count);
   }
-  return { offsets, items: sortedItems, ratings: sortedValues, entityIds, itemIds };
+
+  add(row: number, item: Id, value: number, where: () => string): void {
+    this.#rows[this.#at] = row;
+    this.#columns[this.#at] = this.#items.of(item, () => `${where()}.item_id`);
+    this.#values[this.#at] = finiteRating(value, where);
+    this.#at += 1;
+  }
+
+  /** In rows, with the order within a row as it came. */
+  async gather(pace: Pace): Promise<ReadRatings> {
+    const offsets = new Uint32Array(this.entities.ids.length + 1);
+    for (const row of this.#rows) offsets[row + 1]! += 1;
+    for (let row = 1; row < offsets.length; row++) offsets[row]! += offsets[row - 1]!;
+    const next = offsets.slice();
+    const items = new Uint32Array(this.#columns.length);
+    const ratings = new Float32Array(this.#values.length);
+    for (let i = 0; i < items.length; i++) {
+      if (pace.due()) await pace.breathe();
+      const place = next[this.#rows[i]!]!++;
+      items[place] = this.#columns[i]!;
+      ratings[place] = this.#values[i]!;
+    }
+    const [entityIds, itemIds] = [this.entities.ids, this.#items.ids];
+    return { rows: { offsets, items, ratings }, entityIds, itemIds, owned: true };
+  }
 }
 
 function finiteRating(value: unknown, where: () => string): number {

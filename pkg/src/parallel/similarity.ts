@@ -1,10 +1,11 @@
 /** Similarity between entities: what is asked for and what comes back. */
+import { SommosError } from '../errors.js';
 import { finite, flag, integer, invalidOption, oneOf } from '../options.js';
 import type { Id, PairColumns, PairOptions } from '../runtime/calls.js';
 import { compute, type CallOptions } from '../runtime/compute.js';
 import { buildInSlices } from '../runtime/slices.js';
 import { ALGORITHMS, type SimilarityAlgorithm } from './algorithms.js';
-import type { RatingsInput } from './ratings.js';
+import { readRatings, type RatingsInput, type ReadRatings } from './ratings.js';
 
 /** Pairs that one result may have, count; also the engine's default. */
 const PAIRS_MAX = 10_000_000;
@@ -62,9 +63,9 @@ export class SimilarityTable<A extends SimilarityAlgorithm = SimilarityAlgorithm
   readonly similarity: Float64Array;
   readonly commonItems: Uint32Array;
 
-  constructor(algorithm: A, { ids, first, second, similarity, common }: PairColumns) {
+  constructor(algorithm: A, ids: readonly Id[], { first, second, similarity, common }: Omit<PairColumns, 'names'>) {
     this.algorithm = algorithm;
-    this.ids = ids ?? [];
+    this.ids = ids;
     this.first = first;
     this.second = second;
     this.similarity = similarity;
@@ -124,8 +125,21 @@ export async function similarityTable(
   cache?: { owner: string; expiresMs: number },
 ): Promise<SimilarityTable> {
   const wanted = pairOptions(algorithm, options);
-  const found = await compute.call('allPairs', { ratings, options: wanted, cache }, options);
-  return new SimilarityTable(wanted.algorithm, found);
+  const read = await readRatings(ratings);
+  const found = await compute.call('allPairs', { rows: read.rows, options: wanted, cache }, moving(read, options));
+  return new SimilarityTable(wanted.algorithm, namesOf(read, wanted.by, found), found);
+}
+
+/** Arrays of our own move to the worker. */
+function moving({ owned, rows }: ReadRatings, options: CallOptions): CallOptions {
+  return owned ? { ...options, transfer: [rows.offsets.buffer, rows.items.buffer, rows.ratings.buffer] } : options;
+}
+
+/** What the rows of a result are called. */
+function namesOf({ entityIds, itemIds }: ReadRatings, by: 'entity' | 'item', { names }: PairColumns): readonly Id[] {
+  if (by === 'entity' || !names) return entityIds;
+  // Without names of their own items are called by their numbers.
+  return Array.from(names, (position) => itemIds[position] ?? position);
 }
 
 /** The most similar of each. */
@@ -137,12 +151,15 @@ export async function similarityNeighbours(
   const k = integer('topK', options.topK, { min: 1, max: PAIRS_MAX, default: 10 });
   const { queryIds } = options;
   if (queryIds !== undefined && !Array.isArray(queryIds)) throw invalidOption('queryIds', queryIds, 'an array of ids');
+  const wanted = pairOptions(algorithm, options);
+  const read = await readRatings(ratings);
   const found = await compute.call(
     'topK',
-    { ratings, options: pairOptions(algorithm, options), k, queryIds: queryIds && [...queryIds] },
-    options,
+    { rows: read.rows, options: wanted, k, queries: queryIds && positionsOf(read, wanted.by, queryIds) },
+    moving(read, options),
   );
-  const { ids = [], first, second, similarity, common, queries } = found;
+  const { first, second, similarity, common, queries } = found;
+  const ids = namesOf(read, wanted.by, found);
   return buildInSlices(queries.length, (row) => ({
     entity: ids[queries[row]!]!,
     neighbours: Array.from({ length: first[row + 1]! - first[row]! }, (_, n) => {
@@ -150,6 +167,16 @@ export async function similarityNeighbours(
       return { entity: ids[second[at]!]!, similarity: similarity[at]!, commonItems: common[at]! };
     }),
   }), k);
+}
+
+/** Where ids stand among the entities, or among the items. */
+function positionsOf({ entityIds, itemIds }: ReadRatings, by: 'entity' | 'item', ids: readonly Id[]): Uint32Array {
+  const positions = new Map((by === 'entity' ? entityIds : itemIds).map((id, position) => [id, position]));
+  return Uint32Array.from(ids, (id) => {
+    const position = by === 'item' && itemIds.length === 0 && typeof id === 'number' ? id : positions.get(id);
+    if (position === undefined) throw new SommosError('INVALID_FIELD', `queryIds: no ${by} has the id ${id}`);
+    return position;
+  });
 }
 
 /** Whether a call asked for the table instead of objects. */

@@ -7,7 +7,7 @@ import type * as ComputeBindings from '../generated/compute/compute.js';
 import type * as TasksBindings from '../generated/tasks/tasks.js';
 import type * as CodecsBindings from '../generated/codecs/codecs.js';
 import { flatten, type MatrixInput } from '../parallel/matrix.js';
-import { readRatings, type RatingsInput, type ReadRatings } from '../parallel/ratings.js';
+import type { RatingRows } from '../parallel/ratings.js';
 import { PairCache, type CacheRequest } from './pair-cache.js';
 import { ALGORITHMS, ROW_ALGORITHMS, type RowAlgorithm, type SimilarityAlgorithm } from '../parallel/algorithms.js';
 
@@ -31,9 +31,10 @@ export interface PairOptions {
   by: 'entity' | 'item';
 }
 
-/** Pairs in columns: `first` and `second` are positions in `ids`. */
+/** Pairs in columns: `first` and `second` are positions in `names`. */
 export interface PairColumns {
-  ids: Id[] | undefined;
+  /** By item: the position of each row among the items. By entity rows are positions. */
+  names: Uint32Array | undefined;
   first: Uint32Array;
   second: Uint32Array;
   similarity: Float64Array;
@@ -43,11 +44,12 @@ export interface PairColumns {
 /** Each heavy call: what it takes and gives. */
 export interface Calls {
   allPairs: {
-    args: { ratings: RatingsInput; options: PairOptions; cache: CacheRequest | undefined };
+    args: { rows: RatingRows; options: PairOptions; cache: CacheRequest | undefined };
     result: PairColumns;
   };
   topK: {
-    args: { ratings: RatingsInput; options: PairOptions; k: number; queryIds: Id[] | undefined };
+    /** `queries` are positions of entities, or of items. */
+    args: { rows: RatingRows; options: PairOptions; k: number; queries: Uint32Array | undefined };
     /** `first` has the offsets of the lists of `queries`. */
     result: PairColumns & { queries: Uint32Array };
   };
@@ -85,31 +87,32 @@ interface Outcome {
 type Handlers = { [M in keyof Calls]: (e: Engines, args: Calls[M]['args']) => Outcome | Promise<Outcome> };
 
 const handlers: Handlers = {
-  allPairs({ engine }, { ratings, options, cache }) {
-    const read = readRatings(ratings);
-    const found = cache && pairCache.get(cache, options, read);
+  allPairs({ engine }, { rows, options, cache }) {
+    const found = cache && pairCache.get(cache, options, rows);
     if (found) return { value: found, transfer: [] };
-    const { table, ids } = openRatings(engine, read, options.by);
+    const { table, names } = openRatings(engine, rows, options.by);
     const wanted = pairOptions(engine, options);
     try {
-      const outcome = columns(ids, table.allPairs(wanted));
-      const kept = cache && pairCache.set(cache, options, read, outcome.value as PairColumns);
+      const pairs = columns(names, table.allPairs(wanted));
       // What is kept is copied to the caller, not moved.
-      return kept ? { value: outcome.value, transfer: [] } : outcome;
+      const kept = cache && pairCache.set(cache, options, rows, pairs);
+      return { value: pairs, transfer: kept ? [] : buffers(pairs) };
     } finally {
       wanted.free();
       table.free();
     }
   },
 
-  topK({ engine }, { ratings, options, k, queryIds }) {
-    const { table, ids, rowOf } = openRatings(engine, readRatings(ratings), options.by);
+  topK({ engine }, { rows, options, k, queries }) {
+    const { table, names } = openRatings(engine, rows, options.by);
     const wanted = pairOptions(engine, options);
     try {
-      const queries = queryIds && Uint32Array.from(queryIds, rowOf);
-      const lists = columns(ids, table.topK(k, queries, wanted));
-      const rows = queries ?? Uint32Array.from({ length: ids.length }, (_, row) => row);
-      return { value: { ...(lists.value as PairColumns), queries: rows }, transfer: lists.transfer };
+      const asked = queries && names ? Uint32Array.from(queries, (name) => names.indexOf(name)) : queries;
+      if (asked?.includes(ABSENT)) throw new SommosError('INVALID_FIELD', 'queryIds: nobody rated one of the items');
+      const lists = columns(names, table.topK(k, asked, wanted));
+      const count = names?.length ?? rows.offsets.length - 1;
+      const value = { ...lists, queries: asked ?? Uint32Array.from({ length: count }, (_, row) => row) };
+      return { value, transfer: buffers(lists) };
     } finally {
       wanted.free();
       table.free();
@@ -188,26 +191,18 @@ export async function runCall(method: string, args: unknown): Promise<Outcome> {
 /** Results of all pairs, kept in the thread that computed them. */
 const pairCache = new PairCache();
 
-function openRatings(engine: typeof ComputeBindings, read: ReadRatings, by: 'entity' | 'item') {
-  const { offsets, items, ratings, entityIds, itemIds } = read;
+/** -1 as an unsigned number: what `indexOf` gives for what is not there. */
+const ABSENT = 0xffff_ffff;
+
+function openRatings(engine: typeof ComputeBindings, { offsets, items, ratings }: RatingRows, by: 'entity' | 'item') {
   const table = new engine.RatingsTable(offsets, items, ratings);
-  if (by === 'entity') return { table, ids: entityIds, rowOf: finder(entityIds) };
+  if (by === 'entity') return { table, names: undefined };
   try {
     const byItem = table.byItem();
-    const ids = Array.from(byItem.positions(), (position) => itemIds[position]!);
-    return { table: byItem, ids, rowOf: finder(ids) };
+    return { table: byItem, names: byItem.positions() };
   } finally {
     table.free();
   }
-}
-
-function finder(ids: Id[]): (id: Id) => number {
-  const rows = new Map(ids.map((id, row) => [id, row]));
-  return (id) => {
-    const row = rows.get(id);
-    if (row === undefined) throw new SommosError('INVALID_FIELD', `queryIds: no entity has the id ${id}`);
-    return row;
-  };
 }
 
 function pairOptions(engine: typeof ComputeBindings, options: PairOptions) {
@@ -220,16 +215,13 @@ function pairOptions(engine: typeof ComputeBindings, options: PairOptions) {
   );
 }
 
-function columns(ids: Id[], found: ComputeBindings.SimilarityColumns): Outcome {
-  try {
-    const { first, second, similarity, common } = found;
-    return {
-      value: { ids, first, second, similarity, common } satisfies PairColumns,
-      transfer: [first.buffer, second.buffer, similarity.buffer, common.buffer],
-    };
-  } finally {
-    found.free();
-  }
+function columns(names: Uint32Array | undefined, found: unknown[]): PairColumns {
+  const [first, second, similarity, common] = found as [Uint32Array, Uint32Array, Float64Array, Uint32Array];
+  return { names, first, second, similarity, common };
+}
+
+function buffers({ first, second, similarity, common }: PairColumns): Transferable[] {
+  return [first.buffer, second.buffer, similarity.buffer, common.buffer];
 }
 
 function doubles(data: Float32Array | Float64Array): Float64Array {

@@ -1,5 +1,5 @@
 /** Results of all pairs for inputs that come again. */
-import type { ReadRatings } from '../parallel/ratings.js';
+import type { RatingRows } from '../parallel/ratings.js';
 import type { PairColumns, PairOptions } from './calls.js';
 
 /** Whose result, and how long it may be used. */
@@ -12,7 +12,7 @@ export interface CacheRequest {
 
 interface Kept {
   key: string;
-  input: ReadRatings;
+  input: RatingRows;
   result: PairColumns;
   until: number;
   bytes: number;
@@ -27,7 +27,7 @@ export class PairCache {
   #kept: Kept[] = [];
 
   /** The result of the same input, unless it is too old. */
-  get(request: CacheRequest, options: PairOptions, input: ReadRatings): PairColumns | undefined {
+  get(request: CacheRequest, options: PairOptions, input: RatingRows): PairColumns | undefined {
     const now = Date.now();
     this.#kept = this.#kept.filter((kept) => kept.until > now);
     const key = keyOf(request, options);
@@ -35,10 +35,9 @@ export class PairCache {
   }
 
   /** Keeps a result if it fits; whether it did. */
-  set(request: CacheRequest, options: PairOptions, input: ReadRatings, result: PairColumns): boolean {
+  set(request: CacheRequest, options: PairOptions, input: RatingRows, result: PairColumns): boolean {
     const arrays = [input.offsets, input.items, input.ratings, result.first, result.second, result.similarity, result.common];
-    const names = input.entityIds.length + input.itemIds.length;
-    const bytes = arrays.reduce((sum, array) => sum + array.byteLength, 32 * names);
+    const bytes = arrays.reduce((sum, array) => sum + array.byteLength, 0);
     if (bytes > BYTES_MAX || request.expiresMs <= 0) return false;
     const until = Date.now() + request.expiresMs;
     this.#kept.push({ key: keyOf(request, options), input, result, until, bytes });
@@ -52,17 +51,11 @@ function keyOf({ owner }: CacheRequest, options: PairOptions): string {
   return `${owner} ${JSON.stringify(options)}`;
 }
 
-function same(a: ReadRatings, b: ReadRatings): boolean {
-  return (
-    equal(a.offsets, b.offsets) &&
-    equal(a.items, b.items) &&
-    equal(a.ratings, b.ratings) &&
-    equal(a.entityIds, b.entityIds) &&
-    equal(a.itemIds, b.itemIds)
-  );
+function same(a: RatingRows, b: RatingRows): boolean {
+  return equal(a.offsets, b.offsets) && equal(a.items, b.items) && equal(a.ratings, b.ratings);
 }
 
-function equal(a: ArrayLike<unknown>, b: ArrayLike<unknown>): boolean {
+function equal(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;

@@ -20,16 +20,32 @@ export function breathe(): Promise<void> {
   });
 }
 
+/** Tells a long loop when to let the event loop run. */
+export class Pace {
+  #steps = 0;
+  #start = performance.now();
+
+  /** Whether it is time to; counts `steps` steps. */
+  due(steps = 1): boolean {
+    this.#steps += steps;
+    if (this.#steps < STEPS) return false;
+    this.#steps = 0;
+    return performance.now() - this.#start > SLICE_MS;
+  }
+
+  /** Lets the event loop run once. */
+  async breathe(): Promise<void> {
+    await breathe();
+    this.#start = performance.now();
+  }
+}
+
 /** `[make(0), .., make(length - 1)]`, a slice at a time. `weight`: steps that one item counts. */
 export async function buildInSlices<T>(length: number, make: (index: number) => T, weight = 1): Promise<T[]> {
   const out: T[] = [];
-  const stride = Math.max(1, Math.floor(STEPS / weight));
-  let start = performance.now();
+  const pace = new Pace();
   for (let index = 0; index < length; index++) {
-    if (index % stride === 0 && performance.now() - start > SLICE_MS) {
-      await breathe();
-      start = performance.now();
-    }
+    if (pace.due(weight)) await pace.breathe();
     out.push(make(index));
   }
   return out;

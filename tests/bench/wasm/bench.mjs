@@ -57,7 +57,7 @@ async function inChromium() {
     define: { global: 'globalThis', 'process.env.NODE_ENV': '"production"' },
     // Node's own modules that peers name and never use in a page.
     plugins: [{ name: 'absent', setup: ({ onResolve, onLoad }) => {
-      onResolve({ filter: /^(node:)?(crypto|fs|path|perf_hooks|worker_threads|util|os|buffer)$/ }, ({ path }) => ({ path, namespace: 'absent' }));
+      onResolve({ filter: /^(node:)?(crypto|fs|path|perf_hooks|worker_threads|util|os)$/ }, ({ path }) => ({ path, namespace: 'absent' }));
       onLoad({ filter: /.*/, namespace: 'absent' }, () => ({ contents: 'export default {}' }));
     } }],
   });

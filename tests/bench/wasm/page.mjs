@@ -1,5 +1,6 @@
 // The page's side: bundled with the peers, run by bench.mjs in Chromium.
 
+import './globals.mjs';
 import * as tfCore from '@tensorflow/tfjs-core';
 import * as tfWasm from '@tensorflow/tfjs-backend-wasm';
 import bloomFilters from 'bloom-filters';
