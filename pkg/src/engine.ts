@@ -21,3 +21,8 @@ export function engine(): Engine {
 export function setEngine(module: Engine): void {
   bindings = module;
 }
+
+/** Bytes of the module's memory in this thread: what the package's own objects live in. */
+export function moduleBytes(): number {
+  return (engine().moduleMemory() as WebAssembly.Memory).buffer.byteLength;
+}

@@ -10,6 +10,7 @@ setBuiltinRunner((type, data, options) => runTask(type, data as never, options))
 
 export { init } from './runtime/init.js';
 export { mode, type InitOptions, type Mode } from './runtime/mode.js';
+export { moduleBytes } from './engine.js';
 export { SommosError } from './errors.js';
 export { compute, type CallOptions, type Progress } from './runtime/compute.js';
 export type { FlatMatrix, Id } from './runtime/calls.js';

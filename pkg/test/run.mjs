@@ -54,6 +54,8 @@ async function inChromium(isolated) {
   try {
     const tab = await browser.newPage();
     tab.on('pageerror', (error) => console.log(`page error: ${error.message}`));
+    // Figures that a test prints.
+    tab.on('console', (message) => message.text().startsWith('  ') && console.log(message.text()));
     await tab.goto(`${server.url}/tests`);
     const outcome = await tab.waitForFunction('globalThis.outcome', undefined, { timeout: 600_000 });
     const { passes, failures } = await outcome.jsonValue();

@@ -13,6 +13,12 @@ use crate::{
     similarity::{parallelism, stop},
 };
 
+/// The module's memory.
+#[wasm_bindgen(js_name = computeMemory)]
+pub fn compute_memory() -> JsValue {
+    wasm_bindgen::memory()
+}
+
 macro_rules! product {
     ($name:ident, $js:ident, $type:ty, $array:ident) => {
         /// `a` (`m` x `k`) times `b` (`k` x `n`).

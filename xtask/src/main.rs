@@ -8,7 +8,7 @@ mod toolchain;
 mod wasm;
 
 use clap::{Parser, Subcommand};
-use shell::{cargo, root};
+use shell::{Step, cargo, root};
 
 #[derive(Parser)]
 #[command(about = "Automation of the SommOS workspace")]
@@ -44,7 +44,7 @@ enum Command {
         #[arg(long)]
         only: Vec<String>,
     },
-    /// Run benchmarks beside their peers: similarity matrix cache compress batch queue http.
+    /// Run benchmarks beside their peers: similarity matrix cache compress batch queue http wasm.
     Bench {
         /// Names and options of the benchmarks (`--traces DIR`, `--ratings FILE`, `--json FILE`).
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -75,14 +75,7 @@ fn main() -> anyhow::Result<()> {
             .args(args)
             .run(),
         Command::Test { only } => test::run(&only),
-        Command::Bench { args } => {
-            cargo(["build", "--release", "--package", "sommos-server"]).run()?;
-            let bench = cargo(["run", "--release", "--package", "sommos-bench", "--"]);
-            let bench = peers::install()
-                .into_iter()
-                .fold(bench, |b, (key, path)| b.env(key, path));
-            bench.args(args).run()
-        }
+        Command::Bench { args } => bench(args),
         Command::Soak { args } => {
             cargo(["build", "--release", "--package", "sommos-server"]).run()?;
             cargo([
@@ -108,4 +101,25 @@ fn main() -> anyhow::Result<()> {
         ])
         .run(),
     }
+}
+
+/// The names given, or all: natively in Rust, and the package (`wasm`) in Node and Chromium.
+fn bench(args: Vec<String>) -> anyhow::Result<()> {
+    let named = |name: &str| args.iter().any(|arg| arg == name);
+    let rest: Vec<_> = args.iter().filter(|arg| *arg != "wasm").cloned().collect();
+    if named("wasm") {
+        toolchain::chromium()?;
+        wasm::build_pkg(false, &[])?;
+        let folder = std::path::Path::new("tests/bench/wasm");
+        node::install(folder)?;
+        let bench = folder.join("bench.mjs");
+        return Step::new("node").args([bench]).args(rest).run();
+    }
+    cargo(["build", "--release", "--package", "sommos-server"]).run()?;
+    let bench = cargo(["run", "--release", "--package", "sommos-bench", "--"]);
+    peers::install()
+        .into_iter()
+        .fold(bench, |b, (key, path)| b.env(key, path))
+        .args(rest)
+        .run()
 }

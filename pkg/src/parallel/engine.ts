@@ -1,4 +1,4 @@
-import { Emitter, type EventMap } from '../emitter.js';
+import { Emitter } from '../emitter.js';
 import { SommosError } from '../errors.js';
 import { AsyncProcessingEngine, type Job, type JobContext } from '../jobs/index.js';
 import { callable, integer, invalidOption } from '../options.js';
@@ -53,7 +53,7 @@ export interface ParallelMetrics {
 }
 
 /** What a {@link ParallelProcessingEngine} emits. */
-export interface ParallelEvents extends EventMap {
+export type ParallelEvents = {
   workerCreated: [worker: { mode: 'threads' | 'single'; threads: number }];
   workerError: [error: SommosError];
   workerExited: [reason: string];
@@ -68,7 +68,7 @@ export interface ParallelEvents extends EventMap {
   shutdownStarted: [];
   shutdownCompleted: [];
   error: [error: unknown];
-}
+};
 
 /** What a task of the caller's own type computes. */
 export type TaskHandler = (data: unknown, context: JobContext) => unknown;
@@ -79,7 +79,7 @@ const DAY_MS = 86_400_000;
  * Tasks for the processors: the six kinds of work run in the compute worker, over its pool of
  * threads, and never in the calling thread.
  */
-export class ParallelProcessingEngine<E extends ParallelEvents = ParallelEvents> extends Emitter<E> {
+export class ParallelProcessingEngine extends Emitter<ParallelEvents> {
   readonly #jobs: AsyncProcessingEngine;
   readonly #maxWorkers: number;
   readonly #inputs = new Map<string, TaskOptions>();
@@ -262,8 +262,8 @@ export class ParallelProcessingEngine<E extends ParallelEvents = ParallelEvents>
       .on('error', (error) => this.#say('error', error));
   }
 
-  #say<K extends keyof ParallelEvents & string>(event: K, ...args: ParallelEvents[K]): void {
-    (this as unknown as Emitter<ParallelEvents>).emit(event, ...args);
+  #say<K extends keyof ParallelEvents>(event: K, ...args: ParallelEvents[K]): void {
+    this.emit(event, ...args);
   }
 }
 

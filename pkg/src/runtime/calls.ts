@@ -61,6 +61,8 @@ export interface Calls {
     result: { rows: Uint32Array; similarity: Float64Array; count: number };
   };
   task: { args: { taskType: string; data: unknown }; result: unknown };
+  /** Bytes of the module's memory in the thread that computes. */
+  memory: { args: undefined; result: { bytes: number } };
   compress: { args: { codec: string; level: number | undefined; bytes: Uint8Array }; result: Uint8Array };
   decompress: { args: { codec: string; bytes: Uint8Array; maxBytes: number }; result: Uint8Array };
 }
@@ -161,6 +163,11 @@ const handlers: Handlers = {
     const text = JSON.stringify(data);
     if (text === undefined) throw new SommosError('MISSING_FIELD', 'data is required');
     return { value: JSON.parse(runTask(taskType, text)), transfer: [] };
+  },
+
+  memory({ engine }) {
+    const { buffer } = engine.computeMemory() as WebAssembly.Memory;
+    return { value: { bytes: buffer.byteLength }, transfer: [] };
   },
 
   async compress({ engine, codecs }, { codec, level, bytes }) {

@@ -27,7 +27,7 @@ export interface CallOptions {
 }
 
 /** Time between two looks at the shared progress, milliseconds. */
-const PROGRESS_EVERY_MS = 50;
+const PROGRESS_EVERY_MS = 40;
 /** How long a stopped call may take to end before its worker is ended, milliseconds. */
 const STOP_GRACE_MS = 100;
 /** How long a worker may take to start, milliseconds. */
