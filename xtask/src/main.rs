@@ -1,5 +1,6 @@
-//! Automation of the workspace: `cargo xtask setup|build|serve|test|bench|soak|vectors|openapi`.
+//! Automation of the workspace: `cargo xtask setup|build|demo|serve|test|bench|soak|vectors|openapi`.
 
+mod demo;
 mod node;
 mod peers;
 mod shell;
@@ -38,6 +39,15 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Build the package's demonstration and serve it on 127.0.0.1; the address is printed.
+    Demo {
+        /// Build pkg/demo/dist and end.
+        #[arg(long)]
+        build_only: bool,
+        /// Port to serve on; the next free one when it is taken.
+        #[arg(long, default_value_t = 4173)]
+        port: u16,
+    },
     /// Run every test, or the groups named by --only; ends with one line `N passed, N failed`.
     Test {
         /// Groups: lint core server vectors package.
@@ -71,6 +81,7 @@ fn main() -> anyhow::Result<()> {
             wasm::build_pkg(false, &[])
         }
         Command::BuildPkg { dev, only } => wasm::build_pkg(dev, &only),
+        Command::Demo { build_only, port } => demo::run(build_only, port),
         Command::Serve { args } => cargo(["run", "--release", "--package", "sommos-server", "--"])
             .args(args)
             .run(),

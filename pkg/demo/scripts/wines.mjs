@@ -30,6 +30,8 @@ function fields(line) {
 /** A list as Python writes it: ['Merlot', "Nero d'Avola"]. */
 const list = (text) => Array.from(text.matchAll(/'([^']*)'|"([^"]*)"/g), ([, one, two]) => one ?? two);
 const years = (text) => text.match(/\d{4}/g)?.map(Number) ?? [];
+/** How many years, the first and the last. */
+const span = (of) => (of.length ? [of.length, Math.min(...of), Math.max(...of)] : [0]);
 const write = (name, content) => writeFileSync(new URL(name, out), content);
 const byNumber = (a, b) => a - b;
 
@@ -84,7 +86,7 @@ for (let shelf = 0; shelf < SHELVES; shelf++) {
       body: wine.Body,
       acidity: wine.Acidity,
       region: wine.RegionName,
-      vintages: [years(wine.Vintages).length, Math.min(...years(wine.Vintages)), Math.max(...years(wine.Vintages))],
+      vintages: span(years(wine.Vintages)),
       stars: wine.stars,
     },
   ]);

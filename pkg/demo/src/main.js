@@ -47,7 +47,7 @@ function trouble(error) {
 async function main() {
   tabs();
   installation();
-  const [catalogue] = await Promise.all([Catalogue.load(), init()]);
+  const [catalogue] = await Promise.all([Catalogue.load(), init({ monitoring: true })]);
   showMode();
   const monitor = new PerformanceMonitoringEngine();
   const memory = new MemoryOptimizationEngine();
