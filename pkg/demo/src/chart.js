@@ -5,6 +5,8 @@ import 'uplot/dist/uPlot.min.css';
 
 /** Points that a chart keeps, count: three minutes at one a second. */
 const POINTS_MAX = 180;
+/** Least time that a chart shows, seconds. */
+const SPAN_MIN = 30;
 const HEIGHT = 170;
 
 /** A colour of the style sheet, asked at each drawing: it changes with the scheme. */
@@ -51,10 +53,10 @@ export class Chart {
       height: HEIGHT,
       legend: { live: true },
       cursor: { y: false, drag: { x: false, y: false } },
-      scales: { x: { time: true }, y: { range: range('y') }, right: { range: range('right') } },
+      scales: { x: { time: true, range: (_, first, last) => [Math.min(first, last - SPAN_MIN), last] }, y: { range: range('y') }, right: { range: range('right') } },
       axes: [
         axis({ space: 70, size: 28, values: (_, ticks) => ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString([], { hour12: false })) }),
-        axis({ values: unit(lines[0]), size: 56, space: 34 }),
+        axis({ values: unit(lines[0]), size: 60, space: 34 }),
         ...(right ? [axis({ scale: 'right', side: 1, values: unit(right), size: 44, space: 34, grid: { show: false } })] : []),
       ],
       series: [{ label: 'Time', ...time }, ...series],
@@ -73,5 +75,7 @@ export class Chart {
       if (this.#data[at].length > POINTS_MAX) this.#data[at].shift();
     });
     this.#plot.setData(this.#data);
+    // Without a pointer over it the legend tells the last figures.
+    if (!(this.#plot.cursor.left >= 0)) this.#plot.setLegend({ idx: this.#data[0].length - 1 });
   }
 }

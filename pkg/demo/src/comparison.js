@@ -1,6 +1,10 @@
 // All pairs of guests and of wines, with a progress bar and a way to stop.
 
 import { count, duration, element, make } from './dom.js';
+import { BEST_OF_DRAW, DRAWS } from './similarity.js';
+
+/** A pair, whichever of the two comes first. */
+const keyOf = ({ entity1, entity2 }) => (entity1 < entity2 ? `${entity1} ${entity2}` : `${entity2} ${entity1}`);
 
 /** The view of the comparison. */
 export class Comparison {
@@ -9,6 +13,8 @@ export class Comparison {
   #progress = /** @type {HTMLProgressElement} */ (element('progress'));
   #stage = element('stage');
   #controller = new AbortController();
+  /** The best pairs of wines, each with how many draws had it among their best. */
+  #alike = [];
 
   /**
    * @param {import('./similarity.js').Similarity} similarity
@@ -17,6 +23,7 @@ export class Comparison {
   constructor(similarity, catalogue) {
     this.similarity = similarity;
     this.catalogue = catalogue;
+    element('draws').textContent = String(DRAWS);
     element('ratings-count').textContent = count(similarity.ratings.items.length);
     this.#start.addEventListener('click', () => this.run());
     this.#cancel.addEventListener('click', () => this.#controller.abort());
@@ -60,9 +67,9 @@ export class Comparison {
     this.#progress.value = 0;
   }
 
-  #tell({ name, label, part, all }) {
+  #tell({ name, label, all }) {
     this.#progress.value = all;
-    this.#say('running', `${label}, all pairs of ${name}: ${Math.round(part * 100)} %`);
+    this.#say('running', `${Math.round(all * 100)} % · ${label}, all pairs of ${name}`);
   }
 
   #say(state, text) {
@@ -70,21 +77,34 @@ export class Comparison {
     this.#stage.textContent = text;
   }
 
-  #ran({ by, name, label, measure, pairs, ms, best }) {
+  #ran({ by, name, label, measure, draw, pairs, ms, best }) {
+    if (draw) return this.#drawn(best, draw);
     const cells = [name, label, count(pairs), duration(ms)].map((text) => make('td', { textContent: text }));
     element('runs').hidden = false;
     element('runs').tBodies[0].append(make('tr', {}, ...cells));
-    if (by === 'item' && measure === 'pearson') this.#alike(best);
+    if (by === 'item' && measure === 'pearson') this.#showAlike(best);
   }
 
-  #alike(best) {
+  #showAlike(best) {
     const { byId } = this.catalogue;
-    const rows = best.map(({ entity1, entity2, similarity, commonItems }) => {
-      const [one, two] = [byId.get(entity1), byId.get(entity2)];
-      const names = make('span', { className: 'names' }, `${one.name} – ${two.name}`, make('small', {}, `${commonItems} guests in common`));
-      return make('li', {}, names, make('b', {}, similarity.toFixed(2)));
+    this.#alike = best.map((pair) => ({ key: keyOf(pair), common: pair.commonItems, times: 0, note: make('small') }));
+    const rows = best.map(({ entity1, entity2, similarity }, at) => {
+      const names = `${byId.get(entity1).name} – ${byId.get(entity2).name}`;
+      const shown = make('span', { className: 'names' }, names, this.#alike[at].note);
+      return make('li', {}, shown, make('b', {}, similarity.toFixed(2)));
     });
+    this.#drawn([], 0);
     element('alike-title').hidden = false;
     element('alike').replaceChildren(...rows);
+  }
+
+  /** Counts which of the best pairs are among the best of a draw, too. */
+  #drawn(best, draw) {
+    const keys = new Set(best.map(keyOf));
+    for (const pair of this.#alike) {
+      if (keys.has(pair.key)) pair.times += 1;
+      const again = draw ? `; among the best ${BEST_OF_DRAW} in ${pair.times} of ${draw} draws` : '';
+      pair.note.textContent = `${pair.common} guests in common${again}`;
+    }
   }
 }

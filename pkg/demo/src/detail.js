@@ -46,7 +46,7 @@ export class WineDialog {
     } catch (error) {
       if (signal.aborted) return;
       badge('miss', `Not loaded: ${error.message}`);
-      similar([], '', 0);
+      similar([], '', 1);
     }
   }
 
@@ -104,6 +104,7 @@ function stars(counts) {
 function similar(rows, note, progress) {
   element('similar-note').textContent = note;
   element('similar-progress').value = progress;
+  element('similar-progress').hidden = progress === 1;
   element('similar').replaceChildren(...rows.map(alike));
 }
 

@@ -7,7 +7,7 @@ import { Pulse } from './pulse.js';
 const EVERY_MS = 1000;
 const MIB = 1 << 20;
 const percent = (value) => `${Math.round(value)} %`;
-const mebibytes = (value) => `${value < 10 && value % 1 ? value.toFixed(1) : Math.round(value)} M`;
+const mebibytes = (value) => `${value < 10 && value % 1 ? value.toFixed(1) : Math.round(value)} MiB`;
 const milliseconds = (value) => `${Math.round(value)} ms`;
 
 /** The view of the engine. */
@@ -60,7 +60,7 @@ export class Instruments {
       'Hit rate': percent(hitRate * 100),
       Hits: count(hits),
       Misses: count(misses),
-      Entries: `${count(size)} of ${count(maxSize)}`,
+      Entries: `${count(size)} / ${count(maxSize)}`,
       Evictions: count(evictions),
     });
     this.#cacheChart.push(seconds, [hits + misses ? hitRate * 100 : null, utilization * 100]);

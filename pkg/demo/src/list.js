@@ -24,6 +24,7 @@ export class WineList {
     });
     this.#list.addEventListener('keydown', (event) => this.#onArrow(event));
     this.#search.addEventListener('input', () => this.#show());
+    this.#search.addEventListener('keydown', (event) => this.#onArrow(event));
     element('filter').addEventListener('submit', (event) => event.preventDefault());
     document.addEventListener('keydown', (event) => this.#onSlash(event));
     this.#choices();
@@ -71,7 +72,7 @@ export class WineList {
 }
 
 function row(wine) {
-  const stars = wine.stars === null ? '–' : wine.stars.toFixed(1);
+  const stars = wine.stars === null ? '' : wine.stars.toFixed(1);
   const label = wine.stars === null ? 'not rated' : `${stars} of 5 stars`;
   return make(
     'li',

@@ -19,6 +19,20 @@ export function readRatings(bytes, itemIds) {
   return { offsets, items, ratings, itemIds };
 }
 
+/** As many guests, each drawn by chance out of all: some come twice, some not at all. */
+export function resample({ offsets, items, ratings, itemIds }) {
+  const guests = offsets.length - 1;
+  const drawn = Uint32Array.from({ length: guests }, () => Math.floor(Math.random() * guests));
+  const rows = new Uint32Array(guests + 1);
+  drawn.forEach((guest, row) => (rows[row + 1] = rows[row] + offsets[guest + 1] - offsets[guest]));
+  const out = { offsets: rows, items: new Uint32Array(rows[guests]), ratings: new Float32Array(rows[guests]), itemIds };
+  drawn.forEach((guest, row) => {
+    out.items.set(items.subarray(offsets[guest], offsets[guest + 1]), rows[row]);
+    out.ratings.set(ratings.subarray(offsets[guest], offsets[guest + 1]), rows[row]);
+  });
+  return out;
+}
+
 /** @param {import('./catalogue.js').Catalogue} catalogue */
 export async function loadRatings(catalogue) {
   const bytes = await (await fetched('/data/ratings.bin')).arrayBuffer();
