@@ -3,6 +3,7 @@
 use anyhow::bail;
 
 use crate::{
+    demo,
     shell::{Step, cargo},
     toolchain, wasm,
 };
@@ -161,7 +162,9 @@ fn package(tally: &mut Tally) -> anyhow::Result<()> {
         let run = ["run", "--package", "sommos-tests", "--bin", "vectors_wasm"];
         tally.count(cargo(run).args(["--", place, "pkg"]))?;
     }
-    tally.count(Step::new("node").args(["pkg/test/consumers.mjs"]))
+    tally.count(Step::new("node").args(["pkg/test/consumers.mjs"]))?;
+    demo::run(true, 0)?;
+    tally.count(Step::new("node").args(["pkg/test/demo.mjs"]))
 }
 
 #[cfg(test)]
