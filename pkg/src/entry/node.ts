@@ -14,7 +14,10 @@ setPlatform({
   compile: async (module) => WebAssembly.compile(await readFile(url(module))),
   compileSync: (module) => new WebAssembly.Module(readFileSync(url(module))),
   spawn(events: PortEvents) {
-    const worker = new Worker(new URL('./compute-worker.node.js', import.meta.url));
+    const worker = new Worker(new URL('./compute-worker.node.js', import.meta.url), {
+      // Flags such as --input-type are for the caller's script, not for a file.
+      execArgv: [],
+    });
     worker.on('message', events.message);
     worker.on('messageerror', () => events.lost('a message could not be read'));
     worker.on('error', (error) => events.lost(String(error)));

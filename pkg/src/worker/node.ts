@@ -10,7 +10,7 @@ if (!port) throw new Error('this file is a worker of @sommos/performance');
 setHost({
   post: (message, transfer = []) => port.postMessage(message, transfer as NodeTransferable[]),
   spawn(first, ready, failed) {
-    const thread = new Worker(new URL(import.meta.url));
+    const thread = new Worker(new URL(import.meta.url), { execArgv: [] });
     thread.once('message', ready);
     thread.once('error', (error) => failed(String(error)));
     thread.postMessage(first);
