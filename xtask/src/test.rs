@@ -162,6 +162,7 @@ fn package(tally: &mut Tally) -> anyhow::Result<()> {
         let run = ["run", "--package", "sommos-tests", "--bin", "vectors_wasm"];
         tally.count(cargo(run).args(["--", place, "pkg"]))?;
     }
+    tally.count(Step::new("node").args(["pkg/test/tabs.mjs"]))?;
     tally.count(Step::new("node").args(["pkg/test/consumers.mjs"]))?;
     demo::run(true, 0)?;
     tally.count(Step::new("node").args(["pkg/test/demo.mjs"]))
