@@ -406,6 +406,39 @@ describe('the compute worker', () => {
   });
 });
 
+describe('a compute worker that is starting', () => {
+  before(() => init());
+  const product = { matrixA: [[1]], matrixB: [[2]] };
+
+  it('serves the next call when the first is aborted', async () => {
+    const { compute } = await import('@sommos/performance');
+    compute.close();
+    const engine = new MatrixProcessingEngine();
+    const created = [];
+    engine.on('workerCreated', (worker) => created.push(worker));
+    const controller = new AbortController();
+    const first = rejection(engine.multiplyMatrices([[1]], [[2]], { signal: controller.signal }));
+    controller.abort();
+    assert.equal((await first).name, 'AbortError');
+    assert.deepEqual(await engine.multiplyMatrices([[3]], [[4]]), [[12]]);
+    assert.lengthOf(created, 1);
+    await engine.shutdown();
+  });
+
+  it('is given up when it is closed meanwhile', async () => {
+    const { compute } = await import('@sommos/performance');
+    compute.close();
+    const engine = new ParallelProcessingEngine();
+    const id = await engine.executeTask('matrix_multiplication', product);
+    await new Promise((resolve) => engine.once('taskStarted', resolve));
+    const waiting = rejection(engine.waitForTask(id));
+    compute.close();
+    assert.equal((await waiting).code, 'CLOSED');
+    assert.deepEqual(await engine.waitForTask(await engine.executeTask('matrix_multiplication', product)), [[2]]);
+    await engine.shutdown();
+  });
+});
+
 describe('WorkerPoolManager', () => {
   before(() => init());
 

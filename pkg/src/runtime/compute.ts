@@ -65,6 +65,8 @@ class Compute {
   #worker: Promise<Running> | undefined;
   #live: Running | undefined;
   #timers: (() => void)[] = [];
+  /** Counts the workers that were ended. */
+  #epoch = 0;
   #lastId = 0;
 
   /** Runs a call in the compute worker. */
@@ -175,7 +177,13 @@ class Compute {
     if (this.#active !== call) return;
     settle(call, () => call.reject(reason));
     const live = this.#live;
-    if (!live?.control) {
+    if (!live) {
+      // The worker is still starting; the next call will have it.
+      this.#active = undefined;
+      this.#next();
+      return;
+    }
+    if (!live.control) {
       // Nothing reaches a computation without shared memory but the end of its worker.
       this.#drop();
       this.#active = undefined;
@@ -201,24 +209,33 @@ class Compute {
   }
 
   #start(): Promise<Running> {
-    this.#worker ??= this.#launch().catch((error: unknown) => {
-      this.#worker = undefined;
-      throw error;
-    });
+    if (!this.#worker) {
+      const worker = this.#launch();
+      this.#worker = worker;
+      worker.catch(() => {
+        if (this.#worker === worker) this.#worker = undefined;
+      });
+    }
     return this.#worker;
   }
 
   /** A worker with the best module that starts here. */
   async #launch(): Promise<Running> {
+    const epoch = this.#epoch;
     for (;;) {
       const engine = workerEngine();
       try {
         const live = await this.#spawn(engine);
+        if (epoch !== this.#epoch) {
+          live.port.terminate();
+          throw new SommosError('CLOSED', 'the compute worker was closed while it started');
+        }
         this.#live = live;
         const { mode: kind, threads } = mode();
         for (const watcher of this.watchers) watcher.workerCreated({ mode: kind, threads });
         return live;
       } catch (error) {
+        if (error instanceof SommosError) throw error;
         const message = error instanceof Error ? error.message : String(error);
         if (engine !== 'threads') {
           throw new SommosError('WORKER_FAILED', `the compute worker did not start: ${message}`);
@@ -299,6 +316,7 @@ class Compute {
   #drop(reason = 'it was ended'): void {
     for (const clear of this.#timers.splice(0)) clear();
     this.#worker = undefined;
+    this.#epoch += 1;
     const live = this.#live;
     if (!live) return;
     this.#live = undefined;
