@@ -144,9 +144,9 @@ impl WasmRust {
             .and_then(|v| v.split('.').nth(1)?.parse::<u32>().ok());
         // Before 1.92 the strategy was a feature of the standard library.
         if minor.is_some_and(|minor| minor >= 92) {
-            " -Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=none"
+            " -Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none"
         } else {
-            " -Zlocation-detail=none -Zfmt-debug=none"
+            " -Zlocation-detail=none"
         }
     }
 }
