@@ -17,9 +17,7 @@ pub mod cache;
 mod checkpoint;
 #[cfg(feature = "engine")]
 pub mod circular;
-#[cfg(feature = "codecs")]
-pub mod codecs;
-#[cfg(feature = "compute")]
+#[cfg(any(feature = "compute", feature = "codecs"))]
 pub mod compress;
 mod error;
 #[cfg(feature = "engine")]

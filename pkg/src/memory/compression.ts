@@ -48,7 +48,7 @@ export async function compressBytes(
   const args = { codec: algorithm, level, bytes };
   return heavy('compress', args, options, async () => {
     if (!ON_DEMAND.includes(algorithm)) return (await loadCompute()).compress(algorithm, level, bytes);
-    return (await loadCodecs()).codecCompress(algorithm, level, bytes);
+    return (await loadCodecs()).compress(algorithm, level, bytes);
   });
 }
 
@@ -64,7 +64,7 @@ export async function decompressBytes(
   const args = { codec: algorithm, bytes, maxBytes };
   return heavy('decompress', args, options, async () => {
     if (!ON_DEMAND.includes(algorithm)) return (await loadCompute()).decompress(algorithm, bytes, maxBytes);
-    return (await loadCodecs()).codecDecompress(algorithm, bytes, maxBytes);
+    return (await loadCodecs()).decompress(algorithm, bytes, maxBytes);
   });
 }
 

@@ -172,14 +172,14 @@ const handlers: Handlers = {
 
   async compress({ engine, codecs }, { codec, level, bytes }) {
     const out = ON_DEMAND.has(codec)
-      ? (await codecs()).codecCompress(codec, level, bytes)
+      ? (await codecs()).compress(codec, level, bytes)
       : engine.compress(codec, level, bytes);
     return { value: out, transfer: [out.buffer] };
   },
 
   async decompress({ engine, codecs }, { codec, bytes, maxBytes }) {
     const out = ON_DEMAND.has(codec)
-      ? (await codecs()).codecDecompress(codec, bytes, maxBytes)
+      ? (await codecs()).decompress(codec, bytes, maxBytes)
       : engine.decompress(codec, bytes, maxBytes);
     return { value: out, transfer: [out.buffer] };
   },
