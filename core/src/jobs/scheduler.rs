@@ -224,6 +224,12 @@ impl Scheduler {
         self.ready.any(self.running_large < self.config.large_max)
     }
 
+    /// Jobs, tasks and chunks that run now.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.counters.iter().map(|c| c.active as usize).sum()
+    }
+
     /// When to call [`Self::tick`] next.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {

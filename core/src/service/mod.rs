@@ -11,14 +11,17 @@
 mod cache;
 mod memory;
 mod monitoring;
-mod work;
+pub mod work;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     cache::{Cache, CacheConfig, CacheError},
+    control::Control,
+    jobs,
     limits::Limits,
     metrics::Monitor,
+    par::Par,
     rng::Rng,
     time::Timestamp,
     wire::{
@@ -28,6 +31,8 @@ use crate::{
         routes::{self, Route},
     },
 };
+
+use work::{BatchSubmission, Defaults, MemoryStore, Submission, Work, WorkConfig, WorkFailure};
 
 /// Expired entries that one call removes from the cache at most.
 const CLEANUP_MAX: usize = 256;
@@ -61,7 +66,9 @@ pub struct Response {
 }
 
 impl Response {
-    fn json(body: Vec<u8>) -> Self {
+    /// A JSON body with status 200.
+    #[must_use]
+    pub fn json(body: Vec<u8>) -> Self {
         Self {
             status: 200,
             content_type: "application/json",
@@ -111,7 +118,8 @@ impl Default for ServiceConfig {
 pub struct Service {
     config: ServiceConfig,
     cache: Cache<Box<str>, Box<[u8]>>,
-    work: work::Works,
+    work: Work<MemoryStore>,
+    defaults: Defaults,
     allocations: AllocationTracker,
     monitor: Monitor,
     watch: monitoring::Watch,
@@ -126,7 +134,8 @@ impl Service {
     pub fn new(config: ServiceConfig, now: Timestamp) -> Result<Self, CacheError> {
         Ok(Self {
             cache: Cache::new(config.cache.clone())?,
-            work: work::Works::new(&config),
+            work: Work::new(work_config(&config), MemoryStore::default()),
+            defaults: defaults(&config),
             allocations: AllocationTracker::new(config.memory_limit_bytes),
             monitor: monitoring::monitor(now),
             watch: monitoring::Watch::default(),
@@ -143,7 +152,9 @@ impl Service {
         let found = routes::find(request.method, request.path);
         let route = found.as_ref().ok().map(|m| m.route);
         self.monitor.request_started();
-        let response = match found.and_then(|m| self.call(now, m.route, m.param, request)) {
+        let answer = found.and_then(|m| self.call(now, m.route, m.param, request));
+        let answer = self.work.commit().and(answer);
+        let response = match answer {
             Ok(response) => response,
             Err(error) => Response {
                 status: error.code.status(),
@@ -182,22 +193,22 @@ impl Service {
             | Route::CacheKeys
             | Route::CacheWarm => self.cache_call(now, route, param, request),
             Route::JobSubmit => self.submit(now, WorkKind::Job, request),
-            Route::JobGet => self.job(WorkKind::Job, param),
-            Route::JobCancel => self.cancel(now, WorkKind::Job, param),
-            Route::JobResult => self.result(WorkKind::Job, param, request),
-            Route::JobRetry => self.retry(now, param),
-            Route::JobList => self.job_list(request),
-            Route::JobMetrics => self.job_metrics(),
             Route::TaskSubmit => self.submit(now, WorkKind::Task, request),
-            Route::TaskGet => self.job(WorkKind::Task, param),
-            Route::TaskCancel => self.cancel(now, WorkKind::Task, param),
-            Route::TaskResult => self.result(WorkKind::Task, param, request),
-            Route::TaskMetrics => self.task_metrics(),
             Route::BatchProcess => self.process(now, request),
-            Route::BatchGet => self.batch(param),
-            Route::BatchCancel => self.cancel_batch(now, param),
-            Route::BatchResults => self.batch_results(param, request),
-            Route::BatchMetrics => self.batch_metrics(),
+            Route::JobGet
+            | Route::JobCancel
+            | Route::JobResult
+            | Route::JobRetry
+            | Route::JobList
+            | Route::JobMetrics
+            | Route::TaskGet
+            | Route::TaskCancel
+            | Route::TaskResult
+            | Route::TaskMetrics
+            | Route::BatchGet
+            | Route::BatchCancel
+            | Route::BatchResults
+            | Route::BatchMetrics => self.work.call(now, route, param, request),
             Route::MemoryStats
             | Route::MemoryAllocate
             | Route::MemoryDeallocate
@@ -218,8 +229,73 @@ impl Service {
         }
     }
 
+    fn submit(
+        &mut self,
+        now: Timestamp,
+        kind: WorkKind,
+        request: &Request<'_>,
+    ) -> Result<Response, ApiError> {
+        let submission = Submission::decode(kind, request, &self.defaults, &self.config.limits)?;
+        let entropy = self.entropy();
+        self.work.submit(now, entropy, submission)
+    }
+
+    fn process(&mut self, now: Timestamp, request: &Request<'_>) -> Result<Response, ApiError> {
+        let limits = &self.config.limits;
+        let submission = BatchSubmission::decode(request, &self.defaults, limits, false)?;
+        let entropy = self.entropy();
+        self.work.process(now, entropy, submission)
+    }
+
+    /// Runs one piece of work that is due at `now`; false when there is none.
+    pub fn run_next(&mut self, now: Timestamp, par: Par, control: &dyn Control) -> bool {
+        self.work.tick(now);
+        let Some(claim) = self.work.claim(now).pop() else {
+            return false;
+        };
+        // A store in memory can be read; if not, the lease of the claim ends.
+        let Ok(Some(item)) = self.work.start(now, claim.id, claim.token) else {
+            return true;
+        };
+        let outcome = item.run(par, control, &self.config.limits);
+        let outcome = outcome.map_err(WorkFailure::from);
+        self.work.finish(now, claim.id, claim.token, 0, outcome);
+        self.work.commit().is_ok()
+    }
+
+    /// When [`Self::run_next`] will next have something to do; `None`: not before a call.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.work.next_deadline()
+    }
+
     fn entropy(&mut self) -> [u8; 16] {
         random_bytes(&mut self.entropy)
+    }
+}
+
+fn defaults(config: &ServiceConfig) -> Defaults {
+    Defaults {
+        jobs: config.jobs.clone(),
+        task_timeout_ms: config.task_timeout_ms,
+        batch_timeout_ms: config.batch_timeout_ms,
+    }
+}
+
+/// One thread runs the work, whoever calls [`Service::run_next`].
+fn work_config(config: &ServiceConfig) -> WorkConfig {
+    WorkConfig {
+        limits: config.limits.clone(),
+        scheduler: jobs::Config {
+            queued_max: config.limits.queued_jobs,
+            seed: config.seed,
+            ..jobs::Config::default()
+        },
+        retention: jobs::Retention {
+            bytes: 64 << 20,
+            ..jobs::Retention::default()
+        },
+        workers: 1,
     }
 }
 
