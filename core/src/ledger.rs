@@ -1,5 +1,6 @@
 //! [`AllocationLedger`]: bytes that a host application says it allocated and gave back.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// What the ledger refuses. Nothing is then counted.
@@ -34,7 +35,7 @@ pub enum LedgerError {
 /// assert_eq!((ledger.deallocate(600)?, ledger.peak()), (0, 600));
 /// # Ok::<(), sommos_core::ledger::LedgerError>(())
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllocationLedger {
     usage: u64,
     peak: u64,

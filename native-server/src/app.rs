@@ -17,6 +17,7 @@ use sommos_core::{
     limits::Limits,
     time::Timestamp,
     wire::{
+        access::Tokens,
         jobs::SubmitDefaults,
         memory::{AllocationTracker, CurrentMemory, MemoryPools, MemoryStatsResponse},
     },
@@ -25,7 +26,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     allocator,
-    auth::{RateLimiter, Tokens},
+    auth::RateLimiter,
     cache::ShardedCache,
     config::Config,
     cors::Cors,

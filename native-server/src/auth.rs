@@ -1,4 +1,4 @@
-//! Who may call: bearer tokens with scopes, and a limit on requests from one address.
+//! A limit on requests from one address.
 
 use std::{
     collections::HashMap,
@@ -6,118 +6,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use anyhow::{Context as _, bail};
 use sommos_core::{
     time::Timestamp,
-    wire::{ApiError, ErrorCode, routes::Scope},
+    wire::{ApiError, ErrorCode},
 };
-use subtle::ConstantTimeEq as _;
-
-/// Shortest token; below it a token could be guessed.
-const TOKEN_BYTES_MIN: usize = 16;
-
-/// The tokens that are known. None known: everyone who reaches the server may call.
-#[derive(Debug, Clone, Default)]
-pub struct Tokens(Vec<(Vec<u8>, Scope)>);
-
-impl Tokens {
-    /// `admin` has every right; `file` has lines of TOKEN SCOPE[,SCOPE], `#` begins a comment.
-    ///
-    /// # Errors
-    /// Names the line that is malformed or the token that is too short; never prints a token.
-    pub fn parse(admin: Option<&str>, file: &str) -> anyhow::Result<Self> {
-        let mut tokens = Vec::new();
-        if let Some(token) = admin {
-            check_length(token).context("--token")?;
-            tokens.push((token.as_bytes().to_vec(), Scope::Admin));
-        }
-        for (number, line) in file.lines().enumerate() {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if line.is_empty() {
-                continue;
-            }
-            let at = || format!("--tokens-file, line {}", number + 1);
-            let (token, scopes) = line.split_once(char::is_whitespace).with_context(at)?;
-            check_length(token).with_context(at)?;
-            tokens.push((
-                token.as_bytes().to_vec(),
-                parse_scopes(scopes.trim()).with_context(at)?,
-            ));
-        }
-        Ok(Self(tokens))
-    }
-
-    /// Whether no token is known.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Checks an `Authorization` header against the scope that a route needs. Every token is
-    /// compared in constant time, so that an answer's time tells nothing.
-    ///
-    /// # Errors
-    /// `UNAUTHORIZED` or `FORBIDDEN`.
-    pub fn check(&self, header: Option<&[u8]>, needed: Scope) -> Result<(), ApiError> {
-        if self.0.is_empty() || needed == Scope::Public {
-            return Ok(());
-        }
-        let given = header
-            .and_then(|h| h.strip_prefix(b"Bearer "))
-            .unwrap_or_default();
-        let mut scope = None;
-        for (token, has) in &self.0 {
-            if bool::from(token.as_slice().ct_eq(given)) {
-                scope = Some(*has);
-            }
-        }
-        match scope {
-            None => Err(ApiError::new(
-                ErrorCode::Unauthorized,
-                "a valid token is required: send the header Authorization: Bearer TOKEN",
-            )),
-            Some(has) if has >= needed => Ok(()),
-            Some(_) => Err(ApiError::new(
-                ErrorCode::Forbidden,
-                format!("this token lacks the scope {}", scope_name(needed)),
-            )),
-        }
-    }
-}
-
-fn check_length(token: &str) -> anyhow::Result<()> {
-    if token.len() < TOKEN_BYTES_MIN {
-        bail!(
-            "a token has at least {TOKEN_BYTES_MIN} characters, this one has {}",
-            token.len()
-        );
-    }
-    Ok(())
-}
-
-/// Scopes are ordered: admin may write, write may read. The highest of the list holds.
-fn parse_scopes(text: &str) -> anyhow::Result<Scope> {
-    let mut highest = None;
-    for name in text.split(',') {
-        let scope = match name.trim() {
-            "read" => Scope::Read,
-            "write" => Scope::Write,
-            "admin" => Scope::Admin,
-            other => bail!("unknown scope {other:?}; valid: read, write, admin"),
-        };
-        highest = highest.max(Some(scope));
-    }
-    highest.context("no scope")
-}
-
-const fn scope_name(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Public => "public",
-        Scope::Read => "read",
-        Scope::Write => "write",
-        Scope::Admin => "admin",
-    }
-}
 
 /// Addresses that are remembered; past it the oldest buckets are forgotten.
 const ADDRESSES_MAX: usize = 10_000;
@@ -185,39 +77,6 @@ fn limited(per_second: u32) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn scopes_are_ordered() {
-        let tokens = Tokens::parse(
-            None,
-            "reader-0123456789 read\nwriter-0123456789 read,write # x",
-        )
-        .unwrap();
-        let check =
-            |token: &str, scope| tokens.check(Some(format!("Bearer {token}").as_bytes()), scope);
-        assert!(check("reader-0123456789", Scope::Read).is_ok());
-        assert_eq!(
-            check("reader-0123456789", Scope::Write).unwrap_err().code,
-            ErrorCode::Forbidden
-        );
-        assert!(check("writer-0123456789", Scope::Write).is_ok());
-        assert_eq!(
-            check("nobody-0123456789", Scope::Read).unwrap_err().code,
-            ErrorCode::Unauthorized
-        );
-        assert!(tokens.check(None, Scope::Public).is_ok());
-        assert_eq!(
-            tokens.check(None, Scope::Read).unwrap_err().code,
-            ErrorCode::Unauthorized
-        );
-    }
-
-    #[test]
-    fn malformed_token_files_name_the_line() {
-        let error = Tokens::parse(None, "\nshort read").unwrap_err();
-        assert!(format!("{error:#}").contains("line 2"), "{error:#}");
-        assert!(Tokens::parse(None, "reader-0123456789 all").is_err());
-    }
 
     #[test]
     fn a_bucket_refills_with_time() {

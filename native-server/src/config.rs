@@ -11,7 +11,7 @@ use clap::{Parser, ValueEnum};
 use sommos_core::limits::Limits;
 use tokio::sync::Semaphore;
 
-use crate::auth::Tokens;
+use sommos_core::wire::{access::Tokens, routes::Scope};
 
 /// The performance engine of SommOS: cache, jobs, batches, parallel tasks, monitoring.
 #[derive(Debug, Clone, Parser)]
@@ -263,7 +263,11 @@ impl Config {
             Some(path) => std::fs::read_to_string(path)
                 .with_context(|| format!("--tokens-file {}", path.display()))?,
         };
-        Tokens::parse(self.token.as_deref(), &file)
+        let mut tokens = Tokens::parse(&file).context("--tokens-file")?;
+        if let Some(token) = &self.token {
+            tokens.add(token, Scope::Admin).context("--token")?;
+        }
+        Ok(tokens)
     }
 
     /// Requests a second from one address; `None`: no limit.

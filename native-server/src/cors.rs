@@ -1,68 +1,43 @@
 //! Calls from other origins: none, unless listed.
 
-use anyhow::{Context as _, ensure};
 use axum::{body::Body, response::Response};
 use hyper::{
     HeaderMap, Method, StatusCode,
-    header::{self, HeaderValue},
+    header::{self, HeaderName, HeaderValue},
 };
-use sommos_core::wire::{ApiError, ErrorCode};
+use sommos_core::wire::{
+    ApiError,
+    access::{AccessError, Origins},
+};
 
 /// The origins that browsers may call from.
 #[derive(Debug, Clone, Default)]
-pub struct Cors(Vec<HeaderValue>);
+pub struct Cors(Origins);
 
 impl Cors {
     /// Origins as browsers send them: `https://host[:port]`, without a path.
     ///
     /// # Errors
     /// Names the origin that is none.
-    pub fn new(origins: &[String]) -> anyhow::Result<Self> {
-        let parse = |origin: &String| {
-            let host = origin
-                .strip_prefix("https://")
-                .or_else(|| origin.strip_prefix("http://"));
-            ensure!(
-                host.is_some_and(|h| !h.is_empty() && !h.contains('/')),
-                "--cors-origin {origin:?}: expected https://host or http://host:port"
-            );
-            HeaderValue::from_str(origin).with_context(|| format!("--cors-origin {origin:?}"))
-        };
-        origins
-            .iter()
-            .map(parse)
-            .collect::<anyhow::Result<_>>()
-            .map(Self)
+    pub fn new(origins: &[String]) -> Result<Self, AccessError> {
+        Origins::new(origins.iter().cloned()).map(Self)
     }
 
     /// The request's origin, if it is listed.
     #[must_use]
     pub fn allowed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(header::ORIGIN)?;
-        self.0.contains(origin).then(|| origin.clone())
+        self.0.allows(text(origin)).then(|| origin.clone())
     }
 
-    /// Refuses what another origin's page asks to change. Browsers send such a request without
-    /// asking when it looks like a form's, and hide only the answer; the state would be changed.
+    /// Refuses what another origin's page asks to change; see [`Origins::check`].
     ///
     /// # Errors
     /// `FORBIDDEN` for an `Origin` that is neither listed nor this server's own (its `Host`).
     pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
-        let Some(origin) = headers.get(header::ORIGIN) else {
-            return Ok(());
-        };
-        if matches!(*method, Method::GET | Method::HEAD) || self.0.contains(origin) {
-            return Ok(());
-        }
-        let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
-        let authority = origin.as_bytes().rsplit(|b| *b == b'/').next();
-        if host.is_some() && host == authority {
-            return Ok(());
-        }
-        Err(ApiError::new(
-            ErrorCode::Forbidden,
-            "this origin is not allowed; the server lists allowed ones in --cors-origin",
-        ))
+        let header = |name| headers.get(name).map(text);
+        let (origin, host) = (header(header::ORIGIN), header(header::HOST));
+        self.0.check(method.as_str(), origin, host)
     }
 
     /// The answer to a preflight request: without the headers that allow it, browsers refuse.
@@ -71,19 +46,10 @@ impl Cors {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
-        headers.insert(
-            header::ALLOW,
-            HeaderValue::from_static("GET, POST, DELETE, HEAD, OPTIONS"),
-        );
+        headers.insert(header::ALLOW, HeaderValue::from_static(Origins::ALLOW));
         if let Some(origin) = origin {
-            for (name, value) in [
-                (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
-                (
-                    header::ACCESS_CONTROL_ALLOW_HEADERS,
-                    "authorization, content-type, last-event-id",
-                ),
-                (header::ACCESS_CONTROL_MAX_AGE, "600"),
-            ] {
+            for (name, value) in Origins::PREFLIGHT {
+                let name = HeaderName::from_static(name);
                 headers.insert(name, HeaderValue::from_static(value));
             }
             self.mark(&mut response, origin.clone());
@@ -98,9 +64,14 @@ impl Cors {
         headers.append(header::VARY, HeaderValue::from_static("origin"));
         headers.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("etag"),
+            HeaderValue::from_static(Origins::EXPOSED),
         );
     }
+}
+
+/// A header that is no text is no origin that is listed.
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or("?")
 }
 
 #[cfg(test)]
@@ -108,33 +79,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_listed_origins_are_allowed() {
+    fn an_allowed_origin_may_read_the_answer() {
         let cors = Cors::new(&["https://yacht.example".to_owned()]).unwrap();
         let headers =
             |origin| HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_static(origin))]);
-        assert!(cors.allowed(&headers("https://yacht.example")).is_some());
+        let origin = cors.allowed(&headers("https://yacht.example"));
+        let response = cors.preflight(origin.as_ref());
+        assert_eq!(
+            response.headers()["access-control-allow-origin"],
+            "https://yacht.example"
+        );
         assert!(cors.allowed(&headers("https://other.example")).is_none());
-        assert!(cors.allowed(&HeaderMap::new()).is_none());
-        assert!(Cors::new(&["yacht.example".to_owned()]).is_err());
-        assert!(Cors::new(&["https://yacht.example/path".to_owned()]).is_err());
+        let response = cors.preflight(None);
+        assert!(
+            !response
+                .headers()
+                .contains_key("access-control-allow-origin")
+        );
     }
 
     #[test]
     fn other_origins_change_nothing() {
         let cors = Cors::new(&["https://yacht.example".to_owned()]).unwrap();
-        let headers = |origin| {
+        let headers = |origin: &'static [u8]| {
             HeaderMap::from_iter([
-                (header::ORIGIN, HeaderValue::from_static(origin)),
+                (header::ORIGIN, HeaderValue::from_bytes(origin).unwrap()),
                 (header::HOST, HeaderValue::from_static("127.0.0.1:8080")),
             ])
         };
         let check = |origin| cors.check(&Method::POST, &headers(origin)).is_ok();
-        assert!(check("https://yacht.example") && check("http://127.0.0.1:8080"));
-        assert!(!check("https://other.example") && !check("null"));
-        assert!(
-            cors.check(&Method::GET, &headers("https://other.example"))
-                .is_ok()
-        );
-        assert!(cors.check(&Method::POST, &HeaderMap::new()).is_ok());
+        assert!(check(b"https://yacht.example") && check(b"http://127.0.0.1:8080"));
+        assert!(!check(b"https://other.example") && !check(b"null") && !check(b"\xff"));
     }
 }

@@ -9,8 +9,8 @@
 //! processors (they answer 501), and calls that need a process (load and memory tests, events).
 
 mod cache;
-mod memory;
-mod monitoring;
+pub mod memory;
+pub mod monitoring;
 pub mod work;
 
 use serde::{Deserialize, Serialize};
@@ -20,18 +20,18 @@ use crate::{
     control::Control,
     jobs,
     limits::Limits,
-    metrics::Monitor,
+    metrics::CacheFigures,
     par::Par,
     rng::Rng,
     time::Timestamp,
     wire::{
         ApiError, ErrorCode,
         jobs::{SubmitDefaults, WorkKind},
-        memory::AllocationTracker,
         routes::{self, Route},
     },
 };
 
+use monitoring::Monitoring;
 use work::{BatchSubmission, Defaults, MemoryStore, Submission, Work, WorkConfig, WorkFailure};
 
 /// Expired entries that one call removes from the cache at most.
@@ -120,9 +120,7 @@ pub struct Service {
     cache: Cache<Box<str>, Box<[u8]>>,
     work: Work<MemoryStore>,
     defaults: Defaults,
-    allocations: AllocationTracker,
-    monitor: Monitor,
-    watch: monitoring::Watch,
+    monitoring: Monitoring,
     entropy: Rng,
 }
 
@@ -136,9 +134,7 @@ impl Service {
             cache: Cache::new(config.cache.clone())?,
             work: Work::new(work_config(&config), MemoryStore::default()),
             defaults: defaults(&config),
-            allocations: AllocationTracker::new(config.memory_limit_bytes),
-            monitor: monitoring::monitor(now),
-            watch: monitoring::Watch::default(),
+            monitoring: Monitoring::new(now, config.memory_limit_bytes),
             entropy: Rng::new(config.seed),
             config,
         })
@@ -148,10 +144,12 @@ impl Service {
     pub fn handle(&mut self, now: Timestamp, request: &Request<'_>) -> Response {
         self.work.tick(now);
         self.cache.cleanup(now, CLEANUP_MAX);
-        self.watch(now);
+        let (cache, entropy) = (self.cache_figures(), &mut self.entropy);
+        self.monitoring
+            .watch(now, cache, &mut || random_bytes(entropy));
         let found = routes::find(request.method, request.path);
         let route = found.as_ref().ok().map(|m| m.route);
-        self.monitor.request_started();
+        self.monitoring.monitor.request_started();
         let answer = found.and_then(|m| self.call(now, m.route, m.param, request));
         let answer = self.work.commit().and(answer);
         let response = match answer {
@@ -162,8 +160,7 @@ impl Service {
                 body: error.body(),
             },
         };
-        // Time stands still within a call: its duration is not known here.
-        monitoring::count(&self.monitor, route, &response);
+        self.monitoring.count(route, &response);
         response
     }
 
@@ -209,18 +206,24 @@ impl Service {
             | Route::BatchCancel
             | Route::BatchResults
             | Route::BatchMetrics => self.work.call(now, route, param, request),
+            Route::MemoryCompress | Route::MemoryDecompress => {
+                memory::call(route, request, &self.config.limits)
+            }
             Route::MemoryStats
             | Route::MemoryAllocate
             | Route::MemoryDeallocate
-            | Route::MemoryCompress
-            | Route::MemoryDecompress => self.memory_call(now, route, request),
-            Route::MetricsReport
+            | Route::MetricsReport
             | Route::MonitoringSummary
             | Route::MonitoringMetrics
             | Route::MonitoringAlerts
             | Route::MonitoringExport
             | Route::AlertResolve
-            | Route::Prometheus => self.monitoring_call(now, route, param, request),
+            | Route::Prometheus => {
+                let cache = self.cache_figures();
+                let limits = &self.config.limits;
+                self.monitoring
+                    .call(now, route, param, request, cache, limits)
+            }
             Route::HealthLive => Ok(Response::json(br#"{"status":"live"}"#.to_vec())),
             Route::HealthReady => Ok(Response::json(br#"{"status":"ready"}"#.to_vec())),
             Route::TestLoad | Route::TestMemory | Route::Events | Route::OpenApi | Route::Docs => {
@@ -269,6 +272,16 @@ impl Service {
         self.work.next_deadline()
     }
 
+    fn cache_figures(&self) -> CacheFigures {
+        let stats = self.cache.stats();
+        CacheFigures {
+            hits: stats.hits,
+            misses: stats.misses,
+            size: Some(stats.size as u64),
+            memory: Some(stats.memory_usage),
+        }
+    }
+
     fn entropy(&mut self) -> [u8; 16] {
         random_bytes(&mut self.entropy)
     }
@@ -304,7 +317,9 @@ fn random_bytes(rng: &mut Rng) -> [u8; 16] {
     ((u128::from(a) << 64) | u128::from(b)).to_le_bytes()
 }
 
-fn not_offered(route: Route) -> ApiError {
+/// 501: another shell offers it.
+#[must_use]
+pub fn not_offered(route: Route) -> ApiError {
     let message = format!("{} is not offered by this shell", route.info().path);
     ApiError::new(ErrorCode::NotImplemented, message)
 }

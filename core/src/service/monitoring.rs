@@ -1,87 +1,112 @@
-//! Monitoring calls.
+//! Monitoring calls, and those of tracked allocations: what is counted over time.
 
-use super::{Request, Response, Service, not_offered};
+use super::{Request, Response, not_offered};
 use crate::{
+    limits::Limits,
     metrics::{CacheFigures, Monitor, MonitorConfig},
     time::Timestamp,
     wire::{
         ApiError, envelope,
+        memory::{AllocationRequest, AllocationTracker, MemoryPools, MemoryStatsResponse},
         monitoring::{self as wire, PROMETHEUS},
         routes::Route,
     },
 };
-
-/// A monitor of the route list with the default rules.
-pub(super) fn monitor(now: Timestamp) -> Monitor {
-    let config = MonitorConfig {
-        routes: wire::routes(),
-        ..MonitorConfig::default()
-    };
-    match Monitor::new(now, config) {
-        Ok(monitor) => monitor,
-        // The route list is within its limit and the default rules are valid; a test says so.
-        Err(error) => unreachable!("{error}"),
-    }
-}
-
-/// Counts an answered request. Its duration is unknown here: the clock does not run in a call.
-pub(super) fn count(monitor: &Monitor, route: Option<Route>, response: &Response) {
-    let bytes = response.body.len() as u64;
-    monitor.record_request(wire::route_index(route), response.status, 0, bytes);
-    monitor.request_ended();
-}
 
 /// Between two copies of the counters, milliseconds.
 const TICK_MS: u64 = 1000;
 /// Between two samples, milliseconds; the alert rules step with each.
 const SAMPLE_MS: u64 = 5000;
 
-/// When the monitor was last looked after.
-#[derive(Default)]
-pub(super) struct Watch {
+/// The configuration of a monitor of the route list with the default rules.
+#[must_use]
+pub fn monitor_config() -> MonitorConfig {
+    MonitorConfig {
+        routes: wire::routes(),
+        ..MonitorConfig::default()
+    }
+}
+
+/// The monitor and the allocations of a shell without a thread that looks after them.
+#[derive(Debug)]
+pub struct Monitoring {
+    /// The registry.
+    pub monitor: Monitor,
+    /// What the host application says it allocated.
+    pub allocations: AllocationTracker,
     ticked: Timestamp,
     sampled: Timestamp,
 }
 
-impl Service {
-    /// Does what is due for the monitor: rolling windows, history, alerts. Without a thread of its
-    /// own the service does it with each call, so a quiet time is one long interval.
-    pub(super) fn watch(&mut self, now: Timestamp) {
-        if now.ms_since(self.watch.ticked) >= TICK_MS {
-            self.watch.ticked = now;
+impl Monitoring {
+    /// An empty monitor of the route list.
+    #[must_use]
+    pub fn new(now: Timestamp, memory_limit_bytes: u64) -> Self {
+        let allocations = AllocationTracker::new(memory_limit_bytes);
+        match Monitor::new(now, monitor_config()) {
+            Ok(monitor) => Self::of(monitor, allocations),
+            // The route list is within its limit and the default rules are valid; a test says so.
+            Err(error) => unreachable!("{error}"),
+        }
+    }
+
+    /// Around what was kept.
+    #[must_use]
+    pub fn of(monitor: Monitor, allocations: AllocationTracker) -> Self {
+        Self {
+            monitor,
+            allocations,
+            ticked: Timestamp::ZERO,
+            sampled: Timestamp::ZERO,
+        }
+    }
+
+    /// Does what is due: rolling windows, history, alerts. Without a thread of its own a shell
+    /// does it with each call, so a quiet time is one long interval.
+    pub fn watch(
+        &mut self,
+        now: Timestamp,
+        cache: CacheFigures,
+        random: &mut dyn FnMut() -> [u8; 16],
+    ) {
+        if now.ms_since(self.ticked) >= TICK_MS {
+            self.ticked = now;
             self.monitor.tick(now);
         }
-        if now.ms_since(self.watch.sampled) >= SAMPLE_MS {
-            self.watch.sampled = now;
-            self.record_cache();
+        if now.ms_since(self.sampled) >= SAMPLE_MS {
+            self.sampled = now;
+            self.monitor.record_cache(cache);
             self.monitor.sample(now);
-            let entropy = &mut self.entropy;
-            let mut random = || super::random_bytes(entropy);
+            let mut random = || random();
             self.monitor.evaluate(now, &mut random);
         }
     }
 
-    fn record_cache(&self) {
-        let stats = self.cache.stats();
-        self.monitor.record_cache(CacheFigures {
-            hits: stats.hits,
-            misses: stats.misses,
-            size: Some(stats.size as u64),
-            memory: Some(stats.memory_usage),
-        });
+    /// Counts an answered request. Its duration is unknown here: the clock does not run in a call.
+    pub fn count(&self, route: Option<Route>, response: &Response) {
+        let bytes = response.body.len() as u64;
+        self.monitor
+            .record_request(wire::route_index(route), response.status, 0, bytes);
+        self.monitor.request_ended();
     }
 
-    pub(super) fn monitoring_call(
+    /// Answers the calls of monitoring and of tracked allocations.
+    ///
+    /// # Errors
+    /// What the call answers instead; `NOT_IMPLEMENTED` for a route of another part.
+    pub fn call(
         &mut self,
         now: Timestamp,
         route: Route,
         param: &str,
         request: &Request<'_>,
+        cache: CacheFigures,
+        limits: &Limits,
     ) -> Result<Response, ApiError> {
-        self.record_cache();
+        self.monitor.record_cache(cache);
         let monitor = &self.monitor;
         let json = match route {
-            Route::MetricsReport => wire::report(monitor, now, request.body, &self.config.limits)?,
+            Route::MetricsReport => wire::report(monitor, now, request.body, limits)?,
             Route::MonitoringSummary => envelope::data(&monitor.summary(now))?,
             Route::MonitoringMetrics => wire::metrics(monitor, now, request.query)?,
             Route::MonitoringAlerts => wire::alerts(monitor)?,
@@ -101,6 +126,19 @@ impl Service {
                     content_type: PROMETHEUS,
                     body,
                 });
+            }
+            Route::MemoryStats => envelope::data(&MemoryStatsResponse {
+                tracking: self.allocations.tracking(),
+                pools: MemoryPools {
+                    lazy_cache: cache.size.unwrap_or(0),
+                    ..Default::default()
+                },
+                ..Default::default()
+            })?,
+            Route::MemoryAllocate | Route::MemoryDeallocate => {
+                let allocate = route == Route::MemoryAllocate;
+                let (size, kind) = AllocationRequest::decode(request.body, limits)?;
+                envelope::data(&self.allocations.answer(now, allocate, size, &kind)?)?
             }
             other => return Err(not_offered(other)),
         };

@@ -337,7 +337,7 @@ pub struct MemoryPools {
 }
 
 /// Allocations that the host application tracks, as the API answers them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct AllocationTracker(AllocationLedger);
 
 impl AllocationTracker {

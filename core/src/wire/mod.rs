@@ -2,6 +2,7 @@
 //!
 //! Shells hand bytes in and get bytes out; nothing outside this module knows a JSON field name.
 
+pub mod access;
 pub mod batch;
 pub mod cache;
 pub mod decode;
