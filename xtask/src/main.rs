@@ -1,6 +1,7 @@
-//! Automation of the workspace: `cargo xtask setup|build|demo|serve|test|bench|soak|vectors|openapi`.
+//! Automation of the workspace: `cargo xtask setup|build|build-pkg|build-edge|demo|serve|test|bench|soak|vectors|openapi`.
 
 mod demo;
+mod edge;
 mod node;
 mod peers;
 mod shell;
@@ -32,6 +33,18 @@ enum Command {
         /// Modules to build anew: engine monitor scalar compute threads tasks codecs service; none: all.
         #[arg(long)]
         only: Vec<String>,
+    },
+    /// Build the edge worker into edge-worker/build; sizes are printed and held to their limits.
+    BuildEdge {
+        /// With JavaScript processors.
+        #[arg(long)]
+        processors: bool,
+        /// Build into edge-worker/build-panic what the tests of panics run, and nothing else.
+        #[arg(long, conflicts_with = "processors")]
+        test_panic: bool,
+        /// Faster to build: no link-time optimization, no wasm-opt, no limits.
+        #[arg(long)]
+        dev: bool,
     },
     /// Build and run the server; arguments after `--` are its own.
     Serve {
@@ -81,6 +94,14 @@ fn main() -> anyhow::Result<()> {
             wasm::build_pkg(false, &[])
         }
         Command::BuildPkg { dev, only } => wasm::build_pkg(dev, &only),
+        Command::BuildEdge {
+            test_panic: true,
+            dev,
+            ..
+        } => edge::build_panicking(dev),
+        Command::BuildEdge {
+            processors, dev, ..
+        } => edge::build(processors, dev),
         Command::Demo { build_only, port } => demo::run(build_only, port),
         Command::Serve { args } => cargo(["run", "--release", "--package", "sommos-server", "--"])
             .args(args)

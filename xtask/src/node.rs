@@ -24,11 +24,11 @@ pub fn install(folder: &Path) -> anyhow::Result<()> {
         .context("npm could not install the package's tools")
 }
 
-/// Makes a module smaller in place. Of wasm-opt's levels -O2 alone leaves the start of threads
+/// Makes a module smaller in place, with the wasm-opt of a folder's packages. Of wasm-opt's levels -O2 alone leaves the start of threads
 /// intact in Node 20. The inner loops of products stay functions of their own: inside a large one
 /// the engines' compilers keep their sums in memory.
-pub fn wasm_opt(module: &Path) -> anyhow::Result<()> {
-    Step::new("pkg/node_modules/.bin/wasm-opt")
+pub fn wasm_opt(folder: &Path, module: &Path) -> anyhow::Result<()> {
+    Step::new(folder.join("node_modules/.bin/wasm-opt"))
         .args(["--no-inline=*block_f*", "-O2"])
         .args(["--strip-debug", "--strip-producers", "-o"])
         .args([module, module])

@@ -17,11 +17,14 @@ struct Module {
     small: bool,
 }
 
-/// How it is compiled; each way has a target folder of its own.
+/// How a module is compiled; each way has a target folder of its own.
 #[derive(Clone, Copy, PartialEq)]
-enum Build {
+pub enum Build {
+    /// One thread, with SIMD.
     Simd,
+    /// One thread, for engines without SIMD.
     Scalar,
+    /// Shared memory and SIMD.
     Threads,
 }
 
@@ -56,26 +59,14 @@ impl Module {
 
     /// Compiles it and writes its bindings to `pkg/src/generated/NAME`.
     fn build(&self, dev: bool) -> anyhow::Result<()> {
-        let target = self.build.target_dir();
-        let profile = if dev { "release" } else { "wasm" };
-        let rust = toolchain::find()?;
-        let mut flags = self.build.rustflags();
-        if !dev {
-            flags.push_str(rust.lean_flags());
+        let module = Compile {
+            package: "sommos-wasm",
+            features: self.features,
+            build: self.build,
+            level: if self.small { "s" } else { "3" },
+            dev,
         }
-        let level = if self.small && !dev { "s" } else { "3" };
-        rust.cargo("build")
-            .args(["--quiet", "--package", "sommos-wasm", "--lib"])
-            .args(["--no-default-features", "--features", self.features])
-            .args(["--profile", profile, "--target", TARGET])
-            .args(["--target-dir", target])
-            .env("RUSTFLAGS", flags)
-            .env("CARGO_PROFILE_WASM_OPT_LEVEL", level)
-            .run()?;
-        let module = Path::new(target)
-            .join(TARGET)
-            .join(profile)
-            .join("sommos_wasm.wasm");
+        .run()?;
         let out = PathBuf::from("pkg/src/generated").join(self.name);
         let mut bindgen = Bindgen::new();
         bindgen
@@ -86,9 +77,52 @@ impl Module {
         bindgen.typescript(true).omit_default_module_path(true);
         bindgen.generate(&out).context("wasm-bindgen")?;
         if !dev {
-            node::wasm_opt(&out.join(format!("{}_bg.wasm", self.name)))?;
+            let bound = out.join(format!("{}_bg.wasm", self.name));
+            node::wasm_opt(Path::new("pkg"), &bound)?;
         }
         Ok(())
+    }
+}
+
+/// One compilation to wasm.
+pub struct Compile<'a> {
+    /// The package whose library it is.
+    pub package: &'a str,
+    /// Its features, without the default ones.
+    pub features: &'a str,
+    /// How it is compiled.
+    pub build: Build,
+    /// Its level of optimization.
+    pub level: &'a str,
+    /// Faster to build: no link-time optimization, panics with their messages.
+    pub dev: bool,
+}
+
+impl Compile<'_> {
+    /// Compiles, and gives where the module is.
+    pub fn run(&self) -> anyhow::Result<PathBuf> {
+        let target = self.build.target_dir();
+        let profile = if self.dev { "release" } else { "wasm" };
+        let rust = toolchain::find()?;
+        let mut flags = self.build.rustflags();
+        let mut level = "3";
+        if !self.dev {
+            flags.push_str(rust.lean_flags());
+            level = self.level;
+        }
+        rust.cargo("build")
+            .args(["--quiet", "--package", self.package, "--lib"])
+            .args(["--no-default-features", "--features", self.features])
+            .args(["--profile", profile, "--target", TARGET])
+            .args(["--target-dir", target])
+            .env("RUSTFLAGS", flags)
+            .env("CARGO_PROFILE_WASM_OPT_LEVEL", level)
+            .run()?;
+        let name = self.package.replace('-', "_");
+        Ok(Path::new(target)
+            .join(TARGET)
+            .join(profile)
+            .join(format!("{name}.wasm")))
     }
 }
 

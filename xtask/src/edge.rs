@@ -1,0 +1,76 @@
+//! The edge worker: one ES module and one wasm module, as Cloudflare runs them.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::{
+    node,
+    shell::Step,
+    wasm::{Build, Compile},
+};
+
+const FOLDER: &str = "edge-worker";
+/// The bindings, before `scripts/bundle.mjs` joins them with the shim.
+const BINDINGS: &str = "target/edge";
+
+/// Most bytes of both files together after gzip -9. The larger is for the JavaScript engine.
+const LIMIT_BYTES: &str = "400000";
+const LIMIT_BYTES_WITH_PROCESSORS: &str = "2500000";
+
+/// Builds what is deployed into `edge-worker/build`. With `dev` without link-time optimization and
+/// wasm-opt, and sizes are not held to their limits.
+pub fn build(processors: bool, dev: bool) -> anyhow::Result<()> {
+    let (features, limit) = if processors {
+        ("processors", LIMIT_BYTES_WITH_PROCESSORS)
+    } else {
+        ("", LIMIT_BYTES)
+    };
+    let limit = (!dev).then_some(limit);
+    bundle(features, dev, "build", limit)
+}
+
+/// Builds what the tests of the shim run, a worker that panics when asked to, into
+/// `edge-worker/build-panic`.
+pub fn build_panicking(dev: bool) -> anyhow::Result<()> {
+    bundle("test-panic", dev, "build-panic", None)
+}
+
+/// Compiles with these features and bundles into a folder of `edge-worker`.
+fn bundle(features: &str, dev: bool, out: &str, limit: Option<&str>) -> anyhow::Result<()> {
+    let folder = Path::new(FOLDER);
+    node::install(folder)?;
+    let module = Compile {
+        package: "sommos-edge",
+        features,
+        build: Build::Simd,
+        level: "3",
+        dev,
+    }
+    .run()?;
+    bind(&module)?;
+    if !dev {
+        node::wasm_opt(folder, &Path::new(BINDINGS).join("index_bg.wasm"))?;
+    }
+    Step::new("node")
+        .args([folder.join("scripts/bundle.mjs")])
+        .args([BINDINGS, out])
+        .args(limit.map(|bytes| format!("--limit={bytes}")))
+        .run()
+}
+
+/// The bindings as a module that is instantiated at once and can be made anew after a trap.
+fn bind(module: &Path) -> anyhow::Result<()> {
+    let mut bindgen = Bindgen::new();
+    bindgen
+        .input_path(module)
+        .out_name("index")
+        .module(true)
+        .context("wasm-bindgen")?;
+    bindgen
+        .typescript(false)
+        .reset_state_function(true)
+        .force_enable_abort_handler(true);
+    bindgen.generate(BINDINGS).context("wasm-bindgen")
+}
