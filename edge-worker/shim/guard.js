@@ -9,6 +9,8 @@ import * as bindings from 'sommos:bindings';
 const state = bindings.__worker_init_state();
 /** What fails each call that runs now. */
 const running = new Set();
+/** How often a call asks whether its instance has ended, should nobody have told it. */
+const ASK_MS = 1_000;
 
 /** A call whose instance ended. */
 class Ended extends Error {
@@ -56,9 +58,14 @@ export async function guarded(call) {
   // It may fail before anybody waits for it.
   ended.catch(() => {});
   running.add(fail);
+  const mine = state.instanceId;
+  // Also keeps the request alive: one that waits for nothing of its own is cancelled as hung, and
+  // news from another request (a Durable Object that it called) may come a moment after that.
+  const ask = setInterval(() => state.instanceId !== mine && fail(new Ended()), ASK_MS);
   try {
     return await Promise.race([started(call), ended]);
   } finally {
+    clearInterval(ask);
     running.delete(fail);
   }
 }

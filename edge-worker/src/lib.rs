@@ -20,12 +20,13 @@ pub use objects::{CacheGroup, JobQueue, MonitorState};
 /// Calls that need a process and therefore answer 501 at the edge.
 pub const NOT_OFFERED: [Route; 2] = [Route::TestLoad, Route::TestMemory];
 
-/// Answers a request: `/count` from the job queue's Durable Object, else only that it runs.
+/// Answers a request: `/count/NAME` and `/read/NAME` from the job queue's Durable Object, else only that it runs.
 #[event(fetch)]
 async fn fetch(req: Request, env: Env, _ctx: Context) -> Result<Response> {
     #[cfg(feature = "test-panic")]
     panics::on_request(&req.path()).await;
-    if req.path().starts_with("/count") {
+    let path = req.path();
+    if path.starts_with("/count/") || path.starts_with("/read/") {
         return jobs(&env)?.fetch_with_request(req).await;
     }
     Response::from_json(&json!({ "success": true, "name": "sommos-edge" }))

@@ -33,6 +33,13 @@ impl JobQueue {
             .to_array()?;
         Ok(rows.first().map_or(0, |row| row.count))
     }
+
+    fn read(&self, name: &str) -> Result<u64> {
+        let select = "SELECT count FROM counts WHERE name = ?";
+        let sql = self.state.storage().sql();
+        let rows: Vec<Row> = sql.exec(select, vec![name.into()])?.to_array()?;
+        Ok(rows.first().map_or(0, |row| row.count))
+    }
 }
 
 impl DurableObject for JobQueue {
@@ -52,7 +59,11 @@ impl DurableObject for JobQueue {
             let soon = Duration::from_millis(20);
             self.state.storage().set_alarm(soon).await?;
         }
-        Response::from_json(&json!({ "success": true, "count": self.count(&path)? }))
+        let count = match path.strip_prefix("/read") {
+            Some(name) => self.read(&format!("/count{name}"))?,
+            None => self.count(&path)?,
+        };
+        Response::from_json(&json!({ "success": true, "count": count }))
     }
 
     async fn alarm(&self) -> Result<Response> {

@@ -43,9 +43,9 @@ pub(crate) async fn in_object(path: &str) {
     }
 }
 
-/// In the second alarm of an object.
+/// In the first alarm of an object.
 pub(crate) fn in_alarm(count: u64) {
-    if count == 2 {
+    if count == 1 {
         panic!("asked for");
     }
 }

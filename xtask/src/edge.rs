@@ -51,7 +51,13 @@ fn bundle(features: &str, dev: bool, out: &str, limit: Option<&str>) -> anyhow::
     .run()?;
     bind(&module)?;
     if !dev {
-        node::wasm_opt(folder, &Path::new(BINDINGS).join("index_bg.wasm"))?;
+        // The bindings catch what JavaScript throws.
+        let features = ["--enable-exception-handling"];
+        node::wasm_opt(
+            folder,
+            &Path::new(BINDINGS).join("index_bg.wasm"),
+            &features,
+        )?;
     }
     Step::new("node")
         .args([folder.join("scripts/bundle.mjs")])

@@ -27,9 +27,12 @@ pub fn install(folder: &Path) -> anyhow::Result<()> {
 /// Makes a module smaller in place, with the wasm-opt of a folder's packages. Of wasm-opt's levels -O2 alone leaves the start of threads
 /// intact in Node 20. The inner loops of products stay functions of their own: inside a large one
 /// the engines' compilers keep their sums in memory.
-pub fn wasm_opt(folder: &Path, module: &Path) -> anyhow::Result<()> {
+///
+/// `more` are further options: features that the compiler did not write into the module.
+pub fn wasm_opt(folder: &Path, module: &Path, more: &[&str]) -> anyhow::Result<()> {
     Step::new(folder.join("node_modules/.bin/wasm-opt"))
         .args(["--no-inline=*block_f*", "-O2"])
+        .args(more)
         .args(["--strip-debug", "--strip-producers", "-o"])
         .args([module, module])
         .run()
