@@ -9,11 +9,11 @@ use super::{AlertName, AlertRule, MonitorError, Severity, rounded};
 use crate::time::Timestamp;
 
 /// Resolved alerts that are remembered.
-const HISTORY_MAX: usize = 256;
+pub(super) const HISTORY_MAX: usize = 256;
 /// Longest id: `alert_`, 20 digits, `_`, 32 hex digits.
-const ID_BYTES_MAX: usize = 59;
+pub(super) const ID_BYTES_MAX: usize = 59;
 /// Longest message, with room.
-const MESSAGE_BYTES_MAX: usize = 160;
+pub(super) const MESSAGE_BYTES_MAX: usize = 160;
 
 /// What an alert ended by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -110,7 +110,7 @@ pub(super) enum Reading {
 }
 
 #[derive(Debug)]
-enum Phase {
+pub(super) enum Phase {
     Inactive,
     Pending {
         since: Timestamp,
@@ -125,10 +125,10 @@ enum Phase {
 }
 
 #[derive(Debug)]
-struct Watch {
-    rule: AlertRule,
-    phase: Phase,
-    value: Option<f64>,
+pub(super) struct Watch {
+    pub(super) rule: AlertRule,
+    pub(super) phase: Phase,
+    pub(super) value: Option<f64>,
 }
 
 /// Milliseconds since a remembered time, which is moved when the clock was set back before it.
@@ -263,8 +263,8 @@ impl Alert {
 /// Every rule, and the alerts that ended.
 #[derive(Debug)]
 pub(super) struct Alerts {
-    watches: Vec<Watch>,
-    ended: VecDeque<Alert>,
+    pub(super) watches: Vec<Watch>,
+    pub(super) ended: VecDeque<Alert>,
 }
 
 impl Alerts {

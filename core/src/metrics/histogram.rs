@@ -82,6 +82,13 @@ impl AtomicHistogram {
         }
     }
 
+    /// Adds the counts of a plain one.
+    pub(super) fn add(&self, from: &Histogram) {
+        for (count, more) in self.counts.iter().zip(from.counts.iter()) {
+            count.fetch_add(*more, Relaxed);
+        }
+    }
+
     /// Adds what was counted so far to `into`. Additions that run meanwhile are in or not.
     pub fn add_to(&self, into: &mut Histogram) {
         for (sum, count) in into.counts.iter_mut().zip(&self.counts) {
@@ -93,7 +100,7 @@ impl AtomicHistogram {
 /// A plain histogram: a copy, a sum or a difference of others. 7,168 bytes on the heap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Histogram {
-    counts: Box<[u64; BUCKETS]>,
+    pub(super) counts: Box<[u64; BUCKETS]>,
 }
 
 impl Default for Histogram {

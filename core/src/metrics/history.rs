@@ -15,8 +15,8 @@ pub(super) struct Row {
 /// Rows of one interval on their way to one row: means of gauges, last values of counters.
 #[derive(Debug, Clone)]
 pub(super) struct Folding {
-    sums: [f64; COLUMNS],
-    known: [u32; COLUMNS],
+    pub(super) sums: [f64; COLUMNS],
+    pub(super) known: [u32; COLUMNS],
 }
 
 impl Folding {
@@ -52,16 +52,16 @@ impl Folding {
 
 /// One resolution.
 #[derive(Debug)]
-struct Level {
+pub(super) struct Level {
     slot_ms: u64,
     keep_ms: u64,
     /// Rows stand at the last sample of their slot; else at the slot's begin.
     exact: bool,
-    rows: VecDeque<Row>,
-    open: Folding,
-    open_slot: u64,
+    pub(super) rows: VecDeque<Row>,
+    pub(super) open: Folding,
+    pub(super) open_slot: u64,
     /// When the last row that grew too old was.
-    lost: Option<u64>,
+    pub(super) lost: Option<u64>,
 }
 
 impl Level {
@@ -113,16 +113,21 @@ impl Level {
         // A clock set back by more than is kept: nothing of this minute is lost.
         let minute = row.at / MINUTE_MS * MINUTE_MS;
         self.lost = self.lost.map(|lost| lost.min(minute.saturating_sub(1)));
-        let oldest = row.at.saturating_sub(self.keep_ms);
+        self.trim(row.at);
+        self.rows.push_back(Row {
+            at,
+            cells: self.open.cells(),
+        });
+    }
+
+    /// Drops what a row of this time leaves too old, and makes room for it.
+    pub(super) fn trim(&mut self, at: u64) {
+        let oldest = at.saturating_sub(self.keep_ms);
         while self.rows.front().is_some_and(|first| first.at < oldest)
             || self.rows.len() >= Self::capacity(self.slot_ms, self.keep_ms)
         {
             self.lost = self.rows.pop_front().map(|first| first.at).or(self.lost);
         }
-        self.rows.push_back(Row {
-            at,
-            cells: self.open.cells(),
-        });
     }
 }
 
@@ -133,14 +138,18 @@ const COARSE: (u64, u64) = (MINUTE_MS, 86_400_000);
 /// Both resolutions of all categories.
 #[derive(Debug)]
 pub(super) struct History {
-    fine: Level,
-    coarse: Level,
+    pub(super) fine: Level,
+    pub(super) coarse: Level,
 }
 
 impl History {
     /// Heap bytes, allocated at once: 2,162 rows.
-    pub(super) const BYTES: usize =
-        (Level::capacity(FINE.0, FINE.1) + Level::capacity(COARSE.0, COARSE.1)) * size_of::<Row>();
+    pub(super) const BYTES: usize = (Self::ROWS[0] + Self::ROWS[1]) * size_of::<Row>();
+    /// Rows of either resolution at most.
+    pub(super) const ROWS: [usize; 2] = [
+        Level::capacity(FINE.0, FINE.1),
+        Level::capacity(COARSE.0, COARSE.1),
+    ];
 
     /// A history of so many milliseconds, a day at most.
     pub(super) fn new(retention_ms: u64) -> Self {

@@ -27,6 +27,7 @@
 //! - [`Monitor::tick`] about once a second keeps a copy of the counters; a rolling window is the
 //!   difference between the counters now and a copy as old as the window.
 //! - Everything else is behind one mutex, held for microseconds.
+//! - [`Monitor::snapshot`] and [`Monitor::restore`] carry it all over to another process.
 
 mod alert;
 mod category;
@@ -40,6 +41,7 @@ mod prometheus;
 mod record;
 mod rule;
 mod sample;
+mod snapshot;
 mod state;
 mod traffic;
 mod view;
@@ -63,6 +65,7 @@ pub use sample::{
     ApiCurrent, Current, MlCurrent, Summary, SummaryApplication, SummaryCache, SummaryDatabase,
     SummaryMl, SummarySystem,
 };
+pub use snapshot::SnapshotError;
 pub use traffic::{Endpoint, Route};
 pub use vitals::{Rating, VitalMetrics, WebMetric};
 pub use window::{WindowStats, Windows};

@@ -179,6 +179,14 @@ impl Monitor {
         state.rolling.push(copy);
     }
 
+    /// Begins the windows anew where the clock was set back, as the next [`Self::tick`] would.
+    pub(super) fn catch_up(&self, now: Timestamp) {
+        let set_back = self.lock().rolling.set_back(now);
+        if set_back {
+            self.tick(now);
+        }
+    }
+
     /// Takes a sample of every category into the history, and returns it; call it every five
     /// seconds (more often: the five-second rows are means, counters the last value).
     pub fn sample(&self, now: Timestamp) -> Sample {

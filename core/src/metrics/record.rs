@@ -8,12 +8,12 @@ use super::{CacheMetrics, DatabaseMetrics, MlMetrics, clipped, percent, rounded}
 use crate::time::Timestamp;
 
 /// Error types counted apart; more are counted as `other`.
-const TYPES_MAX: usize = 64;
+pub(super) const TYPES_MAX: usize = 64;
 /// Error messages kept.
-const MESSAGES_MAX: usize = 100;
+pub(super) const MESSAGES_MAX: usize = 100;
 /// Models counted apart; more are counted as `other`.
-const MODELS_MAX: usize = 32;
-const NAME_BYTES_MAX: usize = 128;
+pub(super) const MODELS_MAX: usize = 32;
+pub(super) const NAME_BYTES_MAX: usize = 128;
 const MESSAGE_BYTES_MAX: usize = 512;
 const OTHER: &str = "other";
 
@@ -106,11 +106,11 @@ pub struct ModelMetrics {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Predictions {
-    count: u64,
-    ms: f64,
-    accuracy: f64,
-    rated: u64,
+pub(super) struct Predictions {
+    pub(super) count: u64,
+    pub(super) ms: f64,
+    pub(super) accuracy: f64,
+    pub(super) rated: u64,
 }
 
 impl Predictions {
@@ -140,19 +140,19 @@ fn sane(ms: f64) -> f64 {
 
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    types: Vec<ErrorType>,
-    recent: VecDeque<ErrorEntry>,
+    pub(super) types: Vec<ErrorType>,
+    pub(super) recent: VecDeque<ErrorEntry>,
     /// Errors that belong to no response.
     pub(super) errors: u64,
     /// The shell's figures and the reported lookups together.
     pub(super) cache: CacheFigures,
     /// Reported lookups: hits and misses.
-    reported: (u64, u64),
+    pub(super) reported: (u64, u64),
     pub(super) queries: u64,
     pub(super) slow_queries: u64,
-    query_ms: f64,
-    predictions: Predictions,
-    models: Vec<(Box<str>, Predictions)>,
+    pub(super) query_ms: f64,
+    pub(super) predictions: Predictions,
+    pub(super) models: Vec<(Box<str>, Predictions)>,
 }
 
 impl Records {

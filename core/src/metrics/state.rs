@@ -24,10 +24,10 @@ pub(super) struct State {
     pub(super) alerts: Alerts,
     pub(super) rolling: Rolling,
     pub(super) history: History,
-    system: SystemSample,
+    pub(super) system: SystemSample,
     /// When the system sample came, and how many came without a pause.
-    system_at: Option<Timestamp>,
-    system_run: u64,
+    pub(super) system_at: Option<Timestamp>,
+    pub(super) system_run: u64,
 }
 
 /// The counters as the windows keep them.

@@ -4,6 +4,7 @@ mod alerts;
 mod exports;
 mod history;
 mod recording;
+mod snapshot;
 
 use super::{Monitor, MonitorConfig, Route};
 use crate::time::Timestamp;

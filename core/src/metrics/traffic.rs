@@ -52,18 +52,18 @@ impl Route {
 
 /// Counters of one route and status class. `buckets` are disjoint, the last is over 10 s.
 #[derive(Debug, Default)]
-struct ClassCell {
-    buckets: [AtomicU64; BOUNDARIES_US.len() + 1],
-    sum_us: AtomicU64,
+pub(super) struct ClassCell {
+    pub(super) buckets: [AtomicU64; BOUNDARIES_US.len() + 1],
+    pub(super) sum_us: AtomicU64,
 }
 
 /// Counters of one route, on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct RouteCell {
-    durations: AtomicHistogram,
-    classes: [ClassCell; CLASSES],
-    bytes_out: AtomicU64,
+pub(super) struct RouteCell {
+    pub(super) durations: AtomicHistogram,
+    pub(super) classes: [ClassCell; CLASSES],
+    pub(super) bytes_out: AtomicU64,
 }
 
 /// A copy of one route's counters of one status class.
@@ -131,9 +131,9 @@ pub struct Endpoint {
 #[derive(Debug)]
 pub(super) struct Traffic {
     routes: Vec<Route>,
-    cells: Vec<RouteCell>,
-    started: AtomicU64,
-    ended: AtomicU64,
+    pub(super) cells: Vec<RouteCell>,
+    pub(super) started: AtomicU64,
+    pub(super) ended: AtomicU64,
 }
 
 impl Traffic {

@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 use super::{Histogram, MonitorError, histogram::VALUE_MAX, rounded};
 
 /// Custom names that may be in use.
-const CUSTOM_MAX: usize = 64;
-const NAME_BYTES_MAX: usize = 128;
+pub(super) const CUSTOM_MAX: usize = 64;
+pub(super) const NAME_BYTES_MAX: usize = 128;
 /// What custom names begin with.
-const CUSTOM: &str = "custom:";
+pub(super) const CUSTOM: &str = "custom:";
 /// Steps of one unit in the histogram: thousandths, so that layout shifts (0.1) resolve too.
 const SCALE: f64 = 1000.0;
 /// The web vitals with the ends of good and of needs-improvement (<https://web.dev/vitals>):
 /// milliseconds, and a plain number for `cls`.
-const VITALS: [(&str, f64, f64); 5] = [
+pub(super) const VITALS: [(&str, f64, f64); 5] = [
     ("lcp", 2500.0, 4000.0),
     ("inp", 200.0, 500.0),
     ("cls", 0.1, 0.25),
@@ -74,15 +74,15 @@ pub struct VitalMetrics {
 }
 
 #[derive(Debug)]
-struct Vital {
-    name: Box<str>,
-    count: u64,
-    sum: f64,
-    min: f64,
-    max: f64,
-    last: f64,
-    ratings: [u64; 3],
-    values: Histogram,
+pub(super) struct Vital {
+    pub(super) name: Box<str>,
+    pub(super) count: u64,
+    pub(super) sum: f64,
+    pub(super) min: f64,
+    pub(super) max: f64,
+    pub(super) last: f64,
+    pub(super) ratings: [u64; 3],
+    pub(super) values: Histogram,
 }
 
 impl Vital {
@@ -136,7 +136,7 @@ impl Vital {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Vitals(Vec<Vital>);
+pub(super) struct Vitals(pub(super) Vec<Vital>);
 
 impl Vitals {
     /// Heap bytes at most, with what a growing vector allocates ahead.
@@ -169,7 +169,7 @@ impl Vitals {
         Ok(())
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|vital| &*vital.name == name)
     }
 

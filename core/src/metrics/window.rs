@@ -11,7 +11,7 @@ use super::{
 use crate::time::Timestamp;
 
 /// Copies a window: 60 steps, and one at either end.
-const COPIES: usize = 62;
+pub(super) const COPIES: usize = 62;
 /// Length and step of each window, milliseconds: one minute, five minutes, one hour.
 const SPANS_MS: [(u64, u64); 3] = [(60_000, 1_000), (300_000, 5_000), (3_600_000, 60_000)];
 /// A clock set back by more than this restarts the windows.
@@ -92,7 +92,7 @@ pub struct Windows {
 /// The copies behind the windows: at most 186 of 3.6 KiB.
 #[derive(Debug)]
 pub(super) struct Rolling {
-    rings: [VecDeque<Arc<Snapshot>>; 3],
+    pub(super) rings: [VecDeque<Arc<Snapshot>>; 3],
 }
 
 impl Rolling {
@@ -116,11 +116,17 @@ impl Rolling {
         }
     }
 
+    /// Whether the clock stands so far before the last copy that the windows begin anew.
+    pub(super) fn set_back(&self, now: Timestamp) -> bool {
+        let last = self.rings[0].back();
+        last.is_some_and(|last| last.at.ms_since(now) > SETBACK_MS)
+    }
+
     /// Keeps a copy for each window whose step has passed.
     pub(super) fn push(&mut self, copy: Snapshot) {
         let last = self.rings[0].back().map_or(copy.at, |last| last.at);
         if copy.at < last {
-            if last.ms_since(copy.at) > SETBACK_MS {
+            if self.set_back(copy.at) {
                 self.restart(copy);
             }
             return;
