@@ -37,6 +37,8 @@ pub struct Limits {
     pub batch_chunks: usize,
     /// Records of one chunk, count.
     pub batch_size: usize,
+    /// Largest chunk, bytes of JSON: a chunk ends before it or with one record alone.
+    pub chunk_bytes: usize,
     /// Chunks of one batch at work at once, count.
     pub batch_concurrency: usize,
     /// Source text of a processor, bytes.
@@ -91,6 +93,7 @@ impl Default for Limits {
             operations: 100,
             batch_chunks: 100_000,
             batch_size: 100_000,
+            chunk_bytes: 32 << 20,
             batch_concurrency: 64,
             processor_bytes: 64 << 10,
             queued_jobs: 100_000,

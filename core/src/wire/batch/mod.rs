@@ -311,16 +311,10 @@ impl<'a> BatchProcessRequest<'a> {
                 limits.records as u64,
             ));
         }
-        let chunks = records.len().div_ceil(options.batch_size);
-        if chunks > limits.batch_chunks {
-            return Err(ApiError::over(
-                "options.batchSize",
-                "chunks",
-                chunks,
-                limits.batch_chunks as u64,
-            ));
-        }
-        let chunks = records.chunks(options.batch_size).map(join).collect();
+        let least = records.len().div_ceil(options.batch_size);
+        check_chunks(least, limits)?;
+        let chunks = cut(&records, options.batch_size, limits.chunk_bytes);
+        check_chunks(chunks.len(), limits)?;
         Ok(Batch {
             chunks,
             total: records.len(),
@@ -328,6 +322,32 @@ impl<'a> BatchProcessRequest<'a> {
             options,
         })
     }
+}
+
+fn check_chunks(chunks: usize, limits: &Limits) -> Result<(), ApiError> {
+    let most = limits.batch_chunks;
+    if chunks <= most {
+        return Ok(());
+    }
+    let field = "options.batchSize";
+    Err(ApiError::over(field, "chunks", chunks, most as u64))
+}
+
+/// Chunks of at most `records_max` records and `bytes_max` bytes, or of one larger record.
+fn cut(records: &[&RawValue], records_max: usize, bytes_max: usize) -> Vec<(Vec<u8>, u32)> {
+    let mut chunks = Vec::new();
+    let mut rest = records;
+    while !rest.is_empty() {
+        let mut bytes = 2;
+        let fitting = rest.iter().take(records_max).take_while(|record| {
+            bytes += record.get().len() + 1;
+            bytes <= bytes_max
+        });
+        let (chunk, after) = rest.split_at(fitting.count().max(1));
+        chunks.push(join(chunk));
+        rest = after;
+    }
+    chunks
 }
 
 /// A JSON array of records that are JSON text already.
@@ -416,6 +436,24 @@ mod tests {
             [(br#"[1,{"a":[2]}]"#.to_vec(), 2), (br#"["x"]"#.to_vec(), 1)]
         );
         assert_eq!(batch.processor, Processor::MarkProcessed);
+    }
+
+    #[test]
+    fn a_chunk_ends_before_its_bytes_are_too_many() {
+        let limits = Limits {
+            chunk_bytes: 10,
+            ..Limits::default()
+        };
+        let body = br#"{"data":["aa","bb","a long record","c"]}"#;
+        let batch = BatchProcessRequest::decode(body, 1000, &limits).unwrap();
+        let chunks = batch.chunks.iter().map(|(c, n)| (&c[..], *n));
+        let wanted = [
+            (&br#"["aa"]"#[..], 1),
+            (br#"["bb"]"#, 1),
+            (br#"["a long record"]"#, 1),
+            (br#"["c"]"#, 1),
+        ];
+        assert!(chunks.eq(wanted), "{:?}", batch.chunks);
     }
 
     #[test]

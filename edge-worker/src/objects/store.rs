@@ -1,0 +1,368 @@
+//! The work in the SQLite of a Durable Object.
+//!
+//! A round is written within one synchronous transaction. A value takes two megabytes at most, so
+//! blobs stand in parts.
+
+use serde::{Serialize, de::DeserializeOwned};
+use sommos_core::{
+    batch::Book,
+    jobs::{JobId, JobSpec, Marks, Record, State as JobState},
+    service::work::{ChunkOutcome, Saved, Store, Write},
+};
+use wasm_bindgen::prelude::*;
+use worker::{SqlStorage, SqlStorageValue, Storage};
+
+/// Bytes of one part of a blob.
+const PART_BYTES: usize = 1 << 20;
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS jobs(seq INTEGER PRIMARY KEY, spec BLOB NOT NULL, state BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS payloads(seq INTEGER, part INTEGER, data BLOB NOT NULL,
+    PRIMARY KEY(seq, part)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS results(seq INTEGER, part INTEGER, data BLOB NOT NULL,
+    PRIMARY KEY(seq, part)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches(key INTEGER PRIMARY KEY, book BLOB NOT NULL,
+    processor BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS chunks(key INTEGER, chunk INTEGER, part INTEGER, ok INTEGER NOT NULL,
+    data BLOB NOT NULL, PRIMARY KEY(key, chunk, part)) WITHOUT ROWID;
+";
+
+#[wasm_bindgen]
+extern "C" {
+    /// The method that `worker` does not bind.
+    type Transactional;
+
+    #[wasm_bindgen(method, catch, js_name = transactionSync)]
+    fn transaction_sync(
+        this: &Transactional,
+        closure: &mut dyn FnMut() -> Result<JsValue, JsValue>,
+    ) -> Result<JsValue, JsValue>;
+}
+
+/// Why the storage did not do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum StoreError {
+    /// SQLite's word.
+    #[error("{0}")]
+    Sql(String),
+    /// A row that this version cannot read.
+    #[error("a row cannot be read: {0}")]
+    Decode(String),
+    /// A record that cannot be written.
+    #[error("a record cannot be encoded: {0}")]
+    Encode(#[from] rmp_serde::encode::Error),
+}
+
+impl From<worker::Error> for StoreError {
+    fn from(error: worker::Error) -> Self {
+        Self::Sql(error.to_string())
+    }
+}
+
+type Result<T> = core::result::Result<T, StoreError>;
+type Row = Vec<SqlStorageValue>;
+
+/// A storage's SQL, with transactions.
+#[derive(Debug)]
+pub(crate) struct Database {
+    sql: SqlStorage,
+    storage: Storage,
+}
+
+impl Database {
+    pub(crate) fn new(storage: Storage, schema: &str) -> Result<Self> {
+        let sql = storage.sql();
+        sql.exec(schema, None)?;
+        Ok(Self { sql, storage })
+    }
+
+    /// Runs these statements, all or none.
+    pub(crate) fn transaction(&self, statements: Vec<(&'static str, Row)>) -> Result<()> {
+        let storage: &JsValue = self.storage.as_raw().as_ref();
+        let mut statements = Some(statements);
+        let mut run = || {
+            for (sql, row) in statements.take().into_iter().flatten() {
+                self.sql.exec(sql, row).map_err(JsValue::from)?;
+            }
+            Ok(JsValue::UNDEFINED)
+        };
+        storage
+            .unchecked_ref::<Transactional>()
+            .transaction_sync(&mut run)
+            .map_err(|error| StoreError::Sql(worker::Error::from(error).to_string()))?;
+        Ok(())
+    }
+
+    pub(crate) fn rows(&self, sql: &str, row: Row) -> Result<Vec<Row>> {
+        let rows = self.sql.exec(sql, row)?.raw();
+        Ok(rows.collect::<worker::Result<_>>()?)
+    }
+
+    /// The parts of a blob as one; `None` when there are none.
+    pub(crate) fn blob(&self, sql: &str, row: Row) -> Result<Option<Vec<u8>>> {
+        let mut parts = self.rows(sql, row)?.into_iter();
+        let Some(first) = parts.next() else {
+            return Ok(None);
+        };
+        let mut data = bytes(first.into_iter().next())?;
+        for part in parts {
+            data.extend_from_slice(&bytes(part.into_iter().next())?);
+        }
+        Ok(Some(data))
+    }
+}
+
+/// A whole number of the database: below 2^53, as all of ours are.
+pub(crate) fn int(value: u64) -> SqlStorageValue {
+    SqlStorageValue::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+pub(crate) fn blob(value: &[u8]) -> SqlStorageValue {
+    SqlStorageValue::Blob(value.to_vec())
+}
+
+/// The number in a column.
+pub(crate) fn number(value: Option<SqlStorageValue>) -> Result<u64> {
+    match value {
+        Some(SqlStorageValue::Integer(n)) => Ok(n.max(0) as u64),
+        Some(SqlStorageValue::Float(n)) => Ok(n as u64),
+        other => Err(StoreError::Decode(format!("expected a number, got {other:?}"))),
+    }
+}
+
+/// The bytes in a column.
+pub(crate) fn bytes(value: Option<SqlStorageValue>) -> Result<Vec<u8>> {
+    match value {
+        Some(SqlStorageValue::Blob(bytes)) => Ok(bytes),
+        other => Err(StoreError::Decode(format!("expected bytes, got {other:?}"))),
+    }
+}
+
+pub(crate) fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    rmp_serde::from_slice(bytes).map_err(|error| StoreError::Decode(error.to_string()))
+}
+
+/// The parts that a blob is stored in, numbered.
+pub(crate) fn parts(data: &[u8]) -> impl Iterator<Item = (u64, SqlStorageValue)> {
+    let whole = core::iter::once(data).take(usize::from(data.is_empty()));
+    (0..).zip(whole.chain(data.chunks(PART_BYTES)).map(blob))
+}
+
+/// The store of the work, and the round that is being gathered.
+#[derive(Debug)]
+pub(crate) struct SqlStore {
+    database: Database,
+    round: Vec<(&'static str, Row)>,
+}
+
+impl SqlStore {
+    pub(crate) fn open(storage: Storage) -> Result<Self> {
+        Ok(Self {
+            database: Database::new(storage, SCHEMA)?,
+            round: Vec::new(),
+        })
+    }
+
+    /// All that a machine is restored from.
+    pub(crate) fn load(&self) -> Result<Saved> {
+        let database = &self.database;
+        let marks = "SELECT value FROM meta WHERE key = 'marks'";
+        let marks = match database.blob(marks, Row::new())? {
+            Some(marks) => unpack(&marks)?,
+            None => Marks::default(),
+        };
+        let rows = database.rows("SELECT seq, spec, state FROM jobs", Row::new())?;
+        let records = rows.into_iter().map(|row| {
+            let mut columns = row.into_iter();
+            let seq = number(columns.next())?;
+            let (id, group, spec): (JobId, u64, JobSpec) = unpack(&bytes(columns.next())?)?;
+            let state: JobState = unpack(&bytes(columns.next())?)?;
+            Ok(Record {
+                seq,
+                id,
+                group,
+                spec,
+                state,
+            })
+        });
+        let rows = database.rows("SELECT book FROM batches ORDER BY key", Row::new())?;
+        let books = rows
+            .into_iter()
+            .map(|row| unpack::<Book>(&bytes(row.into_iter().next())?));
+        Ok(Saved {
+            marks,
+            records: records.collect::<Result<_>>()?,
+            books: books.collect::<Result<_>>()?,
+        })
+    }
+
+    fn push(&mut self, sql: &'static str, row: Row) {
+        self.round.push((sql, row));
+    }
+
+    fn result(&mut self, seq: u64, result: Option<Vec<u8>>) {
+        for (part, data) in result.iter().flat_map(|data| parts(data)) {
+            let sql = "INSERT OR REPLACE INTO results(seq, part, data) VALUES(?, ?, ?)";
+            self.push(sql, vec![int(seq), int(part), data]);
+        }
+    }
+
+    fn line(&mut self, line: Write<'_>) -> Result<()> {
+        match line {
+            Write::Insert {
+                record,
+                payload,
+                result,
+            } => {
+                let seq = record.seq;
+                let spec = pack(&(record.id, record.group, &record.spec))?;
+                let sql = "INSERT INTO jobs(seq, spec, state) VALUES(?, ?, ?)";
+                self.push(sql, vec![int(seq), spec, pack(&record.state)?]);
+                for (part, data) in parts(&payload) {
+                    let sql = "INSERT INTO payloads(seq, part, data) VALUES(?, ?, ?)";
+                    self.push(sql, vec![int(seq), int(part), data]);
+                }
+                self.result(seq, result);
+            }
+            Write::Update { record, result } => {
+                let sql = "UPDATE jobs SET state = ? WHERE seq = ?";
+                self.push(sql, vec![pack(&record.state)?, int(record.seq)]);
+                self.result(record.seq, result);
+            }
+            Write::Remove { seq } => {
+                self.push("DELETE FROM jobs WHERE seq = ?", vec![int(seq)]);
+                self.push("DELETE FROM payloads WHERE seq = ?", vec![int(seq)]);
+                self.push("DELETE FROM results WHERE seq = ?", vec![int(seq)]);
+            }
+            Write::Book { book, processor } => {
+                let (key, packed) = (int(book.key), pack(book)?);
+                match processor {
+                    Some(processor) => {
+                        let sql = "INSERT INTO batches(key, book, processor) VALUES(?, ?, ?)";
+                        self.push(sql, vec![key, packed, SqlStorageValue::Blob(processor)]);
+                    }
+                    None => {
+                        let sql = "UPDATE batches SET book = ? WHERE key = ?";
+                        self.push(sql, vec![packed, key]);
+                    }
+                }
+            }
+            Write::RemoveBook { key } => {
+                self.push("DELETE FROM batches WHERE key = ?", vec![int(key)]);
+                self.push("DELETE FROM chunks WHERE key = ?", vec![int(key)]);
+            }
+            Write::Chunk {
+                key,
+                chunk,
+                outcome,
+            } => {
+                let (ok, data) = match &outcome {
+                    Ok(data) => (1, data.as_slice()),
+                    Err(error) => (0, error.as_bytes()),
+                };
+                for (part, data) in parts(data) {
+                    let sql = "INSERT OR REPLACE INTO chunks(key, chunk, part, ok, data)
+                               VALUES(?, ?, ?, ?, ?)";
+                    let (chunk, part) = (int(u64::from(chunk)), int(part));
+                    self.push(sql, vec![int(key), chunk, part, int(ok), data]);
+                }
+            }
+            Write::Marks(marks) => {
+                let sql = "INSERT OR REPLACE INTO meta(key, value) VALUES('marks', ?)";
+                self.push(sql, vec![pack(&marks)?]);
+            }
+            other => return Err(StoreError::Sql(format!("not known here: {other:?}"))),
+        }
+        Ok(())
+    }
+}
+
+fn pack(value: &impl Serialize) -> Result<SqlStorageValue> {
+    Ok(SqlStorageValue::Blob(rmp_serde::to_vec(value)?))
+}
+
+impl Store for SqlStore {
+    type Error = StoreError;
+
+    fn write(&mut self, line: Write<'_>) -> Result<()> {
+        self.line(line)
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        self.database.transaction(core::mem::take(&mut self.round))
+    }
+
+    fn payload(&self, seq: u64) -> Result<Vec<u8>> {
+        let sql = "SELECT data FROM payloads WHERE seq = ? ORDER BY part";
+        Ok(self.database.blob(sql, vec![int(seq)])?.unwrap_or_default())
+    }
+
+    fn result(&self, seq: u64) -> Result<Option<Vec<u8>>> {
+        let sql = "SELECT data FROM results WHERE seq = ? ORDER BY part";
+        self.database.blob(sql, vec![int(seq)])
+    }
+
+    fn processor(&self, key: u64) -> Result<Vec<u8>> {
+        let sql = "SELECT processor FROM batches WHERE key = ?";
+        Ok(self.database.blob(sql, vec![int(key)])?.unwrap_or_default())
+    }
+
+    fn chunks(
+        &self,
+        key: u64,
+        from: u32,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<(u32, ChunkOutcome)>> {
+        let sql = "SELECT chunk, ok, data FROM chunks WHERE key = ? AND chunk >= ? AND chunk <= ?
+                   ORDER BY chunk, part";
+        let mut found: Vec<(u32, ChunkOutcome)> = Vec::new();
+        let (mut next, mut read) = (u64::from(from), 0);
+        while found.len() < limit && read < bytes_max {
+            // Some chunks at a time: a cursor would have to be read to its end.
+            let some = (limit - found.len()).min(CHUNKS_READ) as u64;
+            let Some(last) = self.last_of(key, next, some)? else {
+                break;
+            };
+            for row in self.database.rows(sql, vec![int(key), int(next), int(last)])? {
+                let mut columns = row.into_iter();
+                let chunk = number(columns.next())? as u32;
+                let ok = number(columns.next())? == 1;
+                let data = bytes(columns.next())?;
+                read += data.len();
+                add_part(&mut found, chunk, ok, data);
+            }
+            next = last + 1;
+        }
+        Ok(found)
+    }
+}
+
+/// Chunks read by one statement.
+const CHUNKS_READ: usize = 16;
+
+fn add_part(found: &mut Vec<(u32, ChunkOutcome)>, chunk: u32, ok: bool, data: Vec<u8>) {
+    match found.last_mut() {
+        Some((last, Ok(whole))) if *last == chunk => whole.extend_from_slice(&data),
+        Some((last, Err(whole))) if *last == chunk => {
+            whole.push_str(&String::from_utf8_lossy(&data));
+        }
+        _ if ok => found.push((chunk, Ok(data))),
+        _ => found.push((chunk, Err(String::from_utf8_lossy(&data).into_owned()))),
+    }
+}
+
+impl SqlStore {
+    /// The index of the last of the next `some` chunks.
+    fn last_of(&self, key: u64, from: u64, some: u64) -> Result<Option<u64>> {
+        let sql = "SELECT max(chunk) FROM (SELECT DISTINCT chunk FROM chunks
+                   WHERE key = ? AND chunk >= ? ORDER BY chunk LIMIT ?)";
+        let rows = self.database.rows(sql, vec![int(key), int(from), int(some)])?;
+        match rows.into_iter().next().and_then(|row| row.into_iter().next()) {
+            None | Some(SqlStorageValue::Null) => Ok(None),
+            last => number(last).map(Some),
+        }
+    }
+}
