@@ -59,6 +59,7 @@ mod read;
 mod recency;
 mod slots;
 mod stats;
+mod tagged;
 mod wheel;
 mod write;
 
@@ -73,6 +74,9 @@ pub use index::{Index, Places};
 pub use iter::Entries;
 pub use slots::{Freshness, Gone, SLOT_OVERHEAD_BYTES, SlotSet, Slots};
 pub use stats::CacheStats;
+pub use tagged::{
+    STALE_BYTES, SetOptions, TAG_BYTES, TAGGED_KEY_BYTES, TAGGED_WORD_BYTES, TaggedCache,
+};
 
 use foldhash::fast::FixedState;
 

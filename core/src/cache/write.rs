@@ -136,8 +136,22 @@ where
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
+        self.remove_fresh(now, key, |_| true)
+    }
+
+    /// As [`Self::remove`], but a live value for which `fresh` does not hold goes as if expired.
+    pub fn remove_fresh<Q>(
+        &mut self,
+        now: Timestamp,
+        key: &Q,
+        fresh: impl FnOnce(&V) -> bool,
+    ) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
         let slot = self.find(self.hash(key), key)?;
-        if self.nodes[slot as usize].is_expired(now) {
+        let node = &self.nodes[slot as usize];
+        if node.is_expired(now) || !fresh(&node.value) {
             self.discard(slot, Removal::Expired);
             return None;
         }
