@@ -17,6 +17,8 @@ pub struct Limits {
     pub cache_value_bytes: usize,
     /// Keys of one batch get or set, count.
     pub cache_batch_keys: usize,
+    /// Tags of one cache entry, count.
+    pub cache_tags: usize,
     /// Longest time to live, milliseconds.
     pub ttl_ms: u64,
     /// Elements of one matrix, count.
@@ -83,6 +85,7 @@ impl Default for Limits {
             cache_key_bytes: 1024,
             cache_value_bytes: 4 << 20,
             cache_batch_keys: 10_000,
+            cache_tags: 32,
             ttl_ms: 365 * 86_400_000,
             matrix_elements: 16 << 20,
             matrix_flops: 1 << 40,

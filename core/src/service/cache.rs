@@ -32,25 +32,27 @@ impl Service {
             }
             Route::CacheGet => {
                 let key = wire::decode_path_key(param, &limits)?;
-                let value = self
-                    .cache
-                    .get(now, key.as_str())
-                    .ok_or_else(wire::key_not_found)?;
+                let value = self.cache.get(now, &key).ok_or_else(wire::key_not_found)?;
                 envelope::raw_data(value)
             }
             Route::CacheDelete => {
                 let key = wire::decode_path_key(param, &limits)?;
                 self.cache
-                    .remove(now, key.as_str())
+                    .remove(now, &key)
                     .ok_or_else(wire::key_not_found)?;
                 envelope::message(wire::DELETED)
             }
             Route::CacheClear => envelope::message(&wire::cleared(self.cache.clear())),
+            Route::CacheInvalidateTag => {
+                let tag = wire::decode_path_tag(param, &limits)?;
+                let count = self.cache.invalidate_tag(now, &tag);
+                envelope::message(&wire::invalidated(count))
+            }
             Route::CacheGetMany => {
                 let keys = wire::CacheGetManyRequest::decode(body, &limits)?;
                 let found = keys
                     .iter()
-                    .map(|key| (key.as_ref(), self.cache.get(now, key.as_ref()).cloned()));
+                    .map(|key| (key.as_ref(), self.cache.get(now, key).cloned()));
                 wire::encode_many(found, limits.result_bytes)?
             }
             Route::CacheSetMany => {
@@ -62,11 +64,7 @@ impl Service {
             Route::CacheKeys => {
                 let most = wire::KEYS_MAX;
                 let limit = decode::query_number(request.query, "limit", 1..=most, "keys", 1000)?;
-                let keys = self
-                    .cache
-                    .keys(now)
-                    .take(limit as usize)
-                    .map(|k| k.to_string());
+                let keys = self.cache.keys(now).take(limit as usize).map(str::to_owned);
                 let keys = keys.collect();
                 let total = self.cache.live_len(now);
                 envelope::data(&wire::CacheKeysResponse { keys, total })?
@@ -83,7 +81,7 @@ impl Service {
         let weight = wire::weight_bytes(&set);
         let value = set.value.as_bytes().into();
         self.cache
-            .set(now, Box::from(&*set.key), value, weight, set.ttl_ms)
+            .set(now, Box::from(&*set.key), value, weight, &set.options())
             .map(|_| ())
             .map_err(|error| ApiError::new(ErrorCode::TooLarge, error.to_string()).at("value"))
     }

@@ -16,7 +16,7 @@ pub mod work;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cache::{Cache, CacheConfig, CacheError},
+    cache::{CacheConfig, CacheError, TaggedCache},
     control::Control,
     jobs,
     limits::Limits,
@@ -117,7 +117,7 @@ impl Default for ServiceConfig {
 /// The API's state.
 pub struct Service {
     config: ServiceConfig,
-    cache: Cache<Box<str>, Box<[u8]>>,
+    cache: TaggedCache<Box<[u8]>>,
     work: Work<MemoryStore>,
     defaults: Defaults,
     monitoring: Monitoring,
@@ -131,7 +131,7 @@ impl Service {
     /// [`CacheError`] when the cache's limits are out of range.
     pub fn new(config: ServiceConfig, now: Timestamp) -> Result<Self, CacheError> {
         Ok(Self {
-            cache: Cache::new(config.cache.clone())?,
+            cache: TaggedCache::new(config.cache.clone())?,
             work: Work::new(work_config(&config), MemoryStore::default()),
             defaults: defaults(&config),
             monitoring: Monitoring::new(now, config.memory_limit_bytes),
@@ -188,6 +188,8 @@ impl Service {
             | Route::CacheGetMany
             | Route::CacheSetMany
             | Route::CacheKeys
+            | Route::CacheGetOrLoad
+            | Route::CacheInvalidateTag
             | Route::CacheWarm => self.cache_call(now, route, param, request),
             Route::JobSubmit => self.submit(now, WorkKind::Job, request),
             Route::TaskSubmit => self.submit(now, WorkKind::Task, request),

@@ -316,6 +316,14 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
             query: &[("limit", "integer", "keys at most, 1000 when absent")],
             ..get(s.data::<cache::CacheKeysResponse>())
         },
+        Route::CacheGetOrLoad => Shape {
+            errors: &[ErrorCode::UnknownName, ErrorCode::KeyNotFound],
+            ..post(
+                s.of::<cache::CacheGetOrLoadRequest<'_>>(),
+                s.enveloped(any()),
+            )
+        },
+        Route::CacheInvalidateTag => get(message),
         Route::CacheWarm => Shape {
             request_types: NDJSON,
             errors: &[ErrorCode::UnknownName],

@@ -108,6 +108,8 @@ routes! {
     CacheGetMany    POST   "/api/performance/cache/get-many"              Read   "Get several values";
     CacheSetMany    POST   "/api/performance/cache/set-many"              Write  "Set several values";
     CacheKeys       GET    "/api/performance/cache/keys"                  Read   "Keys of the cache, a page at a time";
+    CacheGetOrLoad  POST   "/api/performance/cache/get-or-load"           Write  "Get a value; an allowed loader loads an absent or stale one";
+    CacheInvalidateTag DELETE "/api/performance/cache/tag/{tag}"          Write  "Delete every value with a tag";
     CacheWarm       POST   "/api/performance/cache/warm"                  Write  "Warm the cache from NDJSON or from an allowed loader";
     JobSubmit       POST   "/api/performance/async/job"                   Write  "Submit a job; answered after it is on disk";
     JobList         GET    "/api/performance/async/jobs"                  Read   "Jobs by status, newest first";
@@ -217,7 +219,11 @@ mod tests {
     #[test]
     fn every_route_finds_itself() {
         for info in ROUTES {
-            let path = info.path.replace("{id}", "abc").replace("{key}", "a%2Fb");
+            let path = info
+                .path
+                .replace("{id}", "abc")
+                .replace("{key}", "a%2Fb")
+                .replace("{tag}", "a%2Fb");
             let found = find(info.method, &path).unwrap();
             assert_eq!(found.route, info.route, "{path}");
             assert_eq!(info.route.info().path, info.path);
