@@ -33,6 +33,7 @@ use crate::{
     executor::{TaskExecutor, sandbox_options},
     handlers::{EventHandlers, register_own},
     http::PERMIT_BYTES,
+    loading::Loads,
     monitoring::Monitoring,
     queue::{Clock, Queue, QueueConfig},
     sandbox::{self, Sandbox},
@@ -53,6 +54,8 @@ pub struct App {
     pub cors: Cors,
     /// The cache.
     pub cache: ShardedCache,
+    /// Values on their way into the cache.
+    pub loads: Loads,
     /// Jobs, tasks and batches.
     pub queue: Queue,
     /// Runs processors for streams, too.
@@ -123,6 +126,7 @@ impl App {
                 config.cache_default_ttl_ms,
                 &limits,
             )?,
+            loads: Loads::default(),
             queue,
             executor,
             monitoring: Monitoring::new(&config, clock())?,

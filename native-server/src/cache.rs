@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use sommos_core::{
-    cache::{Cache, CacheConfig, CacheError},
+    cache::{CacheConfig, CacheError, Freshness, TaggedCache},
     limits::Limits,
     time::Timestamp,
     wire::{
@@ -19,7 +19,7 @@ use sommos_core::{
 
 /// Values are kept as the answer of a get (`{"success":true,"data":VALUE}`), so that a hit is sent
 /// without copying or encoding anything.
-type Shard = Mutex<Cache<Box<str>, Bytes>>;
+type Shard = Mutex<TaggedCache<Bytes>>;
 
 /// Fewest entries of a shard: below it, splitting would make limits visibly coarse.
 const SHARD_ENTRIES_MIN: usize = 1024;
@@ -65,7 +65,7 @@ impl ShardedCache {
                     default_ttl_ms: Some(default_ttl_ms),
                     ..CacheConfig::default()
                 };
-                Cache::new(config).map(Mutex::new)
+                TaggedCache::new(config).map(Mutex::new)
             })
             .collect::<Result<_, _>>()?;
         Ok(Self {
@@ -74,7 +74,7 @@ impl ShardedCache {
         })
     }
 
-    fn shard(&self, key: &str) -> MutexGuard<'_, Cache<Box<str>, Bytes>> {
+    fn shard(&self, key: &str) -> MutexGuard<'_, TaggedCache<Bytes>> {
         // The high bits: the cache's own table uses the low ones of another hash.
         let hash = self.hasher.hash_one(key);
         let index = (hash >> 32) as usize & (self.shards.len() - 1);
@@ -84,6 +84,20 @@ impl ShardedCache {
     /// The whole answer of a get: `{"success":true,"data":VALUE}`.
     pub fn get(&self, now: Timestamp, key: &str) -> Option<Bytes> {
         self.shard(key).get(now, key).cloned()
+    }
+
+    /// As [`Self::get`], with a stale value too.
+    pub fn get_stale(&self, now: Timestamp, key: &str) -> Option<(Bytes, Freshness)> {
+        let mut shard = self.shard(key);
+        let (answer, freshness) = shard.get_stale(now, key)?;
+        Some((answer.clone(), freshness))
+    }
+
+    /// As [`Self::get_stale`], but changes nothing, not even a counter.
+    pub fn peek(&self, now: Timestamp, key: &str) -> Option<(Bytes, Freshness)> {
+        let shard = self.shard(key);
+        let (answer, freshness) = shard.peek(now, key)?;
+        Some((answer.clone(), freshness))
     }
 
     /// The JSON text of a value.
@@ -100,7 +114,7 @@ impl ShardedCache {
         let answer = Bytes::from(envelope::raw_data(set.value.as_bytes()));
         let weight = weight_bytes(set);
         self.shard(&set.key)
-            .set(now, Box::from(&*set.key), answer, weight, set.ttl_ms)
+            .set(now, Box::from(&*set.key), answer, weight, &set.options())
             .map(|_| ())
             .map_err(|error| ApiError::new(ErrorCode::TooLarge, error.to_string()).at("value"))
     }
@@ -108,6 +122,14 @@ impl ShardedCache {
     /// Removes one value; whether there was a live one.
     pub fn remove(&self, now: Timestamp, key: &str) -> bool {
         self.shard(key).remove(now, key).is_some()
+    }
+
+    /// Removes the values with this tag from one shard after the other; how many there were.
+    pub fn invalidate_tag(&self, now: Timestamp, tag: &str) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| lock(shard).invalidate_tag(now, tag))
+            .sum()
     }
 
     /// Removes everything; how many entries there were.
@@ -131,7 +153,7 @@ impl ShardedCache {
             let shard = lock(shard);
             total += shard.live_len(now);
             let room = limit - keys.len();
-            keys.extend(shard.keys(now).take(room).map(|key| key.to_string()));
+            keys.extend(shard.keys(now).take(room).map(str::to_owned));
         }
         (keys, total)
     }
@@ -164,7 +186,7 @@ impl ShardedCache {
 
 /// A panic while a shard was locked cannot have left it half changed: core's cache does not call
 /// out. So a poisoned lock is taken as it is.
-fn lock(shard: &Shard) -> MutexGuard<'_, Cache<Box<str>, Bytes>> {
+fn lock(shard: &Shard) -> MutexGuard<'_, TaggedCache<Bytes>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -188,6 +210,8 @@ mod tests {
             key: "k".into(),
             value: "[1]",
             ttl_ms: None,
+            stale_ttl_ms: None,
+            tags: Vec::new(),
         };
         cache.set(now, &set).unwrap();
         assert_eq!(
@@ -196,5 +220,26 @@ mod tests {
         );
         assert_eq!(&cache.get_value(now, "k").unwrap()[..], b"[1]");
         assert!(cache.get(now.plus_ms(1000), "k").is_none());
+    }
+
+    #[test]
+    fn a_tag_is_invalidated_in_every_shard() {
+        let cache = ShardedCache::new(100_000, 1 << 30, 1000, &Limits::default()).unwrap();
+        assert!(cache.shards.len() > 1);
+        for i in 0..300 {
+            let set = CacheSet {
+                key: i.to_string().into(),
+                value: "1",
+                ttl_ms: None,
+                stale_ttl_ms: Some(1000),
+                tags: vec![["even", "odd"][i % 2].into()],
+            };
+            cache.set(Timestamp(1), &set).unwrap();
+        }
+        assert_eq!(cache.invalidate_tag(Timestamp(1), "even"), 150);
+        assert_eq!(cache.keys(Timestamp(1), 1000).1, 150);
+        // Stale ones go too, but were not there to be invalidated.
+        assert_eq!(cache.invalidate_tag(Timestamp(1001), "odd"), 0);
+        assert!(cache.is_empty());
     }
 }

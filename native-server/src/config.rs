@@ -64,10 +64,10 @@ pub struct Config {
     /// Milliseconds between clean-ups of expired entries.
     #[arg(long, env = "SOMMOS_CACHE_CLEANUP_INTERVAL_MS", default_value_t = 1000)]
     pub cache_cleanup_interval_ms: u64,
-    /// NDJSON file of {key, value, ttl} lines that warms the cache at start.
+    /// NDJSON file of {key, value, ttl, staleTtl, tags} lines that warms the cache at start.
     #[arg(long, env = "SOMMOS_CACHE_WARM_FILE")]
     pub cache_warm_file: Option<PathBuf>,
-    /// Loader that warming may name: NAME=FILE, an NDJSON file of {key, value, ttl}; repeatable.
+    /// Loader that warming and get-or-load may name: NAME=FILE, such an NDJSON file; repeatable.
     #[arg(long, env = "SOMMOS_CACHE_LOADER", value_delimiter = ',', value_parser = parse_loader)]
     pub cache_loader: Vec<(String, PathBuf)>,
 

@@ -11,6 +11,7 @@ pub mod cors;
 pub mod executor;
 pub mod handlers;
 pub mod http;
+pub mod loading;
 pub mod loadtest;
 pub mod memtest;
 pub mod monitoring;

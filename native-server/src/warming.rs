@@ -1,17 +1,20 @@
-//! Cache warming: NDJSON lines of {key, value, ttl} from a file or a request body.
+//! Cache warming: NDJSON lines of {key, value, ttl, staleTtl, tags} from a file or a request body.
 
 use std::{
     collections::HashSet,
     fs::File,
     io::{BufRead as _, BufReader, Read as _},
+    ops::ControlFlow,
     path::Path,
 };
 
 use axum::body::Body;
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use sommos_core::wire::{
     ApiError, ErrorCode,
-    cache::{CacheWarmed, decode_warm_line},
+    cache::{CacheGetOrLoad, CacheWarmed, decode_warm_line},
+    envelope,
 };
 
 use crate::app::App;
@@ -27,6 +30,58 @@ pub fn from_file(
     only: Option<&[String]>,
     ttl_ms: Option<u64>,
 ) -> Result<CacheWarmed, ApiError> {
+    let mut wanted: Option<HashSet<&str>> = only.map(|k| k.iter().map(String::as_str).collect());
+    let mut warmed = CacheWarmed {
+        warmed: 0,
+        missing: 0,
+    };
+    each_line(app, path, |number, line| {
+        warm_line(app, number, line, wanted.as_mut(), ttl_ms, &mut warmed);
+        ControlFlow::Continue(())
+    })?;
+    warmed.missing += wanted.map_or(0, |rest| rest.len());
+    Ok(warmed)
+}
+
+/// Looks a key up in a file and stores its value, the first one when there are several; gives the
+/// answer of a get. What the request says about time and tags goes before what the line says.
+///
+/// # Errors
+/// `UNAVAILABLE` when the file cannot be read.
+pub fn load(
+    app: &App,
+    path: &Path,
+    wanted: &CacheGetOrLoad<'_>,
+) -> Result<Option<Bytes>, ApiError> {
+    let mut found = None;
+    each_line(app, path, |number, line| {
+        // Warming tells of lines that cannot be used; here each load would tell again.
+        let Ok(mut set) = decode_warm_line(number, line.trim_ascii(), &app.limits) else {
+            return ControlFlow::Continue(());
+        };
+        if set.key != wanted.key {
+            return ControlFlow::Continue(());
+        }
+        set.ttl_ms = wanted.ttl_ms.or(set.ttl_ms);
+        set.stale_ttl_ms = wanted.stale_ttl_ms.or(set.stale_ttl_ms);
+        if !wanted.tags.is_empty() {
+            set.tags.clone_from(&wanted.tags);
+        }
+        if let Err(error) = app.cache.set(app.now(), &set) {
+            tracing::warn!(%error, "a loaded value is not kept");
+        }
+        found = Some(Bytes::from(envelope::raw_data(set.value.as_bytes())));
+        ControlFlow::Break(())
+    })?;
+    Ok(found)
+}
+
+/// Hands each line of a file to `each` with its number, until that breaks off.
+fn each_line(
+    app: &App,
+    path: &Path,
+    mut each: impl FnMut(usize, &[u8]) -> ControlFlow<()>,
+) -> Result<(), ApiError> {
     let unreadable = |error: std::io::Error| {
         tracing::warn!(path = %path.display(), %error, "cannot read warming file");
         ApiError::new(
@@ -35,11 +90,6 @@ pub fn from_file(
         )
     };
     let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);
-    let mut wanted: Option<HashSet<&str>> = only.map(|k| k.iter().map(String::as_str).collect());
-    let mut warmed = CacheWarmed {
-        warmed: 0,
-        missing: 0,
-    };
     let line_max = app.limits.body_bytes as u64;
     let mut line = Vec::new();
     for number in 1.. {
@@ -49,13 +99,11 @@ pub fn from_file(
             .take(line_max)
             .read_until(b'\n', &mut line)
             .map_err(unreadable)?;
-        if read == 0 {
+        if read == 0 || each(number, &line).is_break() {
             break;
         }
-        warm_line(app, number, &line, wanted.as_mut(), ttl_ms, &mut warmed);
     }
-    warmed.missing += wanted.map_or(0, |rest| rest.len());
-    Ok(warmed)
+    Ok(())
 }
 
 /// Warms from a streamed body, in constant memory.

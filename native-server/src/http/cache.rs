@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use sommos_core::wire::{ApiError, ErrorCode, cache as wire, decode, envelope};
 
 use super::{Call, body::cpu, reply::Reply};
-use crate::{app::App, warming};
+use crate::{app::App, loading, warming};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -46,6 +46,24 @@ pub(super) fn delete(call: &Call) -> Result<Reply, ApiError> {
 pub(super) fn clear(call: &Call) -> Result<Reply, ApiError> {
     let count = call.app.cache.clear();
     Ok(Reply::json(envelope::message(&wire::cleared(count))))
+}
+
+pub(super) fn invalidate_tag(call: &Call) -> Result<Reply, ApiError> {
+    let app = &call.app;
+    let tag = wire::decode_path_tag(&call.param, &app.limits)?;
+    let count = app.cache.invalidate_tag(app.now(), &tag);
+    Ok(Reply::json(envelope::message(&wire::invalidated(count))))
+}
+
+pub(super) async fn get_or_load(call: Call) -> Result<Reply, ApiError> {
+    let (app, held) = call.body().await?;
+    let wanted = wire::CacheGetOrLoadRequest::decode(&held.bytes, &app.limits)?;
+    let path = loader(&app, Some(&wanted.loader))?;
+    let wanted = loading::owned(wanted);
+    drop(held);
+    loading::get_or_load(&app, wanted, path)
+        .await
+        .map(Reply::json)
 }
 
 pub(super) async fn get_many(call: Call) -> Result<Reply, ApiError> {

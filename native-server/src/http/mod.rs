@@ -172,6 +172,8 @@ async fn handle_other(route: Route, call: Call) -> Result<Reply, ApiError> {
         Route::CacheGetMany => cache::get_many(call).await,
         Route::CacheSetMany => cache::set_many(call).await,
         Route::CacheKeys => cache::keys(&call),
+        Route::CacheGetOrLoad => cache::get_or_load(call).await,
+        Route::CacheInvalidateTag => cache::invalidate_tag(&call),
         Route::CacheWarm => cache::warm(call).await,
         Route::MemoryStats => memory::stats(&call),
         Route::MemoryAllocate => memory::allocate(call).await,
