@@ -7,7 +7,10 @@ use serde_json::value::RawValue;
 
 use crate::{
     limits::Limits,
-    wire::{decode, error::ApiError},
+    wire::{
+        decode,
+        error::{ApiError, ErrorCode},
+    },
 };
 
 /// A key from a path, percent-decoded and checked.
@@ -110,8 +113,9 @@ impl<'a> Reading<'_, 'a> {
     fn take(&mut self, tag: Cow<'a, str>) -> Result<(), ApiError> {
         let most = self.limits.cache_tags;
         if self.tags.len() >= most {
-            let more = format!("more than {most}");
-            return Err(ApiError::over("tags", "tags", more, most as u64));
+            // The rest is not counted.
+            let message = format!("tags: over the limit of {most} tags");
+            return Err(ApiError::new(ErrorCode::LimitExceeded, message).at("tags"));
         }
         decode::name("tags", &tag, self.limits.name_bytes)?;
         self.tags.push(tag);

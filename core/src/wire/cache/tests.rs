@@ -62,7 +62,7 @@ fn tags_and_stale_time_are_read_and_refused_by_their_names() {
         (
             r#""tags":["a","b","c"]"#,
             "tags",
-            "tags: more than 2 tags is over the limit of 2 tags",
+            "tags: over the limit of 2 tags",
         ),
         (r#""tags":[""]"#, "tags", "must not be empty"),
         (r#""tags":["abcde"]"#, "tags", "5 bytes"),
