@@ -1,12 +1,15 @@
 use std::{
+    net::{IpAddr, Ipv4Addr},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
+use axum::{body::Body, extract::Request};
+use http_body_util::BodyExt as _;
 use sommos_core::time::Timestamp;
 
 use super::*;
-use crate::{app::Parts, config::Config};
+use crate::{app::Parts, config::Config, http};
 
 /// A server without a listener, whose clock is moved by hand and whose loader is a file.
 struct Fixture {
@@ -29,7 +32,9 @@ impl Fixture {
             clock: Some(Arc::new(move || Timestamp(told.load(Ordering::SeqCst)))),
             ..Parts::default()
         };
-        let app = App::open(Config::for_tests(folder.join("data")), parts).unwrap();
+        let mut config = Config::for_tests(folder.join("data"));
+        config.cache_loader = vec![("wines".into(), file.clone())];
+        let app = App::open(config, parts).unwrap();
         Self {
             app,
             clock,
@@ -167,4 +172,32 @@ async fn the_request_goes_before_the_line() {
     assert_eq!(cache.invalidate_tag(fixture.app.now(), "line"), 0);
     assert_eq!((freshness("a"), cache.len()), (None, 1));
     assert_eq!(cache.invalidate_tag(fixture.app.now(), "request"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_call_names_a_loader_and_gets_its_value() {
+    let fixture = Fixture::new("call", "{\"key\":{\"id\":7},\"value\":\"rioja\"}\n");
+    let post = async |body: &'static str| {
+        let request = Request::post("/api/performance/cache/get-or-load")
+            .header("content-type", "application/json")
+            .body(Body::from(body))
+            .unwrap();
+        let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let response = http::respond(Arc::clone(&fixture.app), client, request).await;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    let found = (200, answer("\"rioja\"").unwrap());
+    let tagged = r#"{"key":{"id":7},"loader":"wines","ttl":50,"tags":["t"]}"#;
+    assert_eq!(post(tagged).await, found);
+    assert_eq!(post(tagged).await, found);
+    assert_eq!(fixture.app.cache.stats().hits, 1);
+    assert_eq!(fixture.app.cache.invalidate_tag(fixture.app.now(), "t"), 1);
+    let (status, body) = post(r#"{"key":"b","loader":"wines"}"#).await;
+    assert_eq!(status, 404);
+    assert!(body.contains("KEY_NOT_FOUND"), "{body}");
+    let (status, body) = post(r#"{"key":"b","loader":"beers"}"#).await;
+    assert_eq!(status, 400);
+    assert!(body.contains("valid: wines"), "{body}");
 }
