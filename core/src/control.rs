@@ -12,6 +12,12 @@ pub enum Stopped {
     /// Its time limit passed.
     #[error("time limit exceeded")]
     TimedOut,
+    /// The platform is about to end it: it gives no more processor time.
+    #[error(
+        "the platform's processor time is used up: give it less work at once, or send it to a \
+         server of your own"
+    )]
+    Exhausted,
 }
 
 /// Asked by every long kernel between blocks of at most a few milliseconds of work.

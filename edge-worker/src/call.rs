@@ -129,7 +129,7 @@ impl Call {
 }
 
 /// The error in an object's answer.
-fn read_error(body: &[u8]) -> ApiError {
+pub(crate) fn read_error(body: &[u8]) -> ApiError {
     #[derive(serde::Deserialize)]
     struct Body {
         code: String,

@@ -56,6 +56,8 @@ impl Ticket {
 /// Runs a batch of messages, one after the other. What cannot be reported is delivered again.
 pub(crate) async fn consume(batch: MessageBatch<String>, env: &Env) -> worker::Result<()> {
     for message in batch.messages()? {
+        #[cfg(feature = "test-panic")]
+        crate::panics::on_message(message.body(), env).await?;
         let ticket = serde_json::from_str::<Ticket>(message.body());
         let outcome = match ticket {
             Ok(ticket) => run(env, ticket).await,
@@ -80,7 +82,10 @@ async fn run(env: &Env, ticket: Ticket) -> Result<(), ApiError> {
     let Ticket { id, token, control } = ticket;
     let call = Call::new(env, control.as_deref())?;
     let start = Command::Start { id, token };
-    let Some(frame) = call.ask::<&[u8], WorkItem>(Object::Jobs, &start, &[]).await? else {
+    let Some(frame) = call
+        .ask::<&[u8], WorkItem>(Object::Jobs, &start, &[])
+        .await?
+    else {
         return Ok(());
     };
     let mut item = frame.head;
@@ -99,7 +104,8 @@ async fn run(env: &Env, ticket: Ticket) -> Result<(), ApiError> {
     };
     let result: Vec<&[u8]> = result.iter().map(Vec::as_slice).collect();
     // Whether it counted is the object's to know: a stale report is none.
-    call.ask::<&[u8], bool>(Object::Jobs, &finish, &result).await?;
+    call.ask::<&[u8], bool>(Object::Jobs, &finish, &result)
+        .await?;
     Ok(())
 }
 

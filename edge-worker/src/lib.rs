@@ -1,81 +1,71 @@
 //! The same API on Cloudflare Workers.
 //!
-//! For now a skeleton that proves the build: each kind of event is answered, each Durable Object
-//! class exists, and `JobQueue` counts in its SQLite storage and by its alarm. The API itself is
-//! not served yet.
+//! Requests are decoded and checked in the isolate that they reach. State lives in Durable
+//! Objects: [`JobQueue`] runs core's scheduler over its SQLite storage and hands claims to the
+//! consumers of a queue; [`CacheGroup`] is the authority on a group of cache keys; [`MonitorState`]
+//! counts for all isolates. See `wrangler.toml` for the bindings and their limits.
 
+mod batches;
+mod body;
+mod cache;
+mod call;
+mod consumer;
+mod frame;
+mod http;
+mod monitoring;
 mod objects;
 #[cfg(feature = "test-panic")]
 mod panics;
+mod settings;
 
-use serde_json::json;
 use sommos_core::wire::routes::Route;
 use worker::{
-    Context, Env, MessageBatch, MessageExt as _, Request, Response, Result, ScheduleContext,
-    ScheduledEvent, event,
+    Context, Env, MessageBatch, Request, Response, Result, ScheduleContext, ScheduledEvent, event,
 };
 
-pub use objects::{CacheGroup, JobQueue, MonitorState};
+pub use objects::{cache::CacheGroup, jobs::JobQueue, monitor::MonitorState};
 
-/// Calls that need a process and therefore answer 501 at the edge.
-pub const NOT_OFFERED: [Route; 2] = [Route::TestLoad, Route::TestMemory];
+/// Calls that a worker cannot answer: they need a process, or a connection that stays open. The
+/// document of the API is large, and the server has it.
+pub const NOT_OFFERED: [Route; 5] = [
+    Route::TestLoad,
+    Route::TestMemory,
+    Route::Events,
+    Route::OpenApi,
+    Route::Docs,
+];
 
-/// Answers a request: `/count/NAME` and `/read/NAME` from the job queue's Durable Object, else only that it runs.
+/// Answers a request.
 #[event(fetch)]
-async fn fetch(req: Request, env: Env, _ctx: Context) -> Result<Response> {
+async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
     #[cfg(feature = "test-panic")]
-    panics::on_request(&req.path()).await;
-    let path = req.path();
-    if path.starts_with("/count/") || path.starts_with("/read/") {
-        return jobs(&env)?.fetch_with_request(req).await;
+    if let Some(answer) = panics::on_request(&request, &env).await {
+        return answer;
     }
-    Response::from_json(&json!({ "success": true, "name": "sommos-edge" }))
+    http::respond_to(request, &env, &context).await
 }
 
-/// A batch of the queue: every message is one count.
+/// Runs the claims of a batch of messages.
 #[event(queue)]
-async fn queue(batch: MessageBatch<serde_json::Value>, env: Env, _ctx: Context) -> Result<()> {
-    for message in batch.messages()? {
-        #[cfg(feature = "test-panic")]
-        panics::on_message(message.body());
-        jobs(&env)?
-            .fetch_with_str("https://jobs/count/queue")
-            .await?;
-        message.ack();
-    }
-    Ok(())
+async fn queue(batch: MessageBatch<String>, env: Env, _context: Context) -> Result<()> {
+    consumer::consume(batch, &env).await
 }
 
-/// The cron trigger: one count.
+/// What is due every minute: retention, expiry, samples and alerts, also when nobody asks.
 #[event(scheduled)]
-async fn scheduled(_event: ScheduledEvent, env: Env, _ctx: ScheduleContext) {
+async fn scheduled(event: ScheduledEvent, env: Env, _context: ScheduleContext) {
     #[cfg(feature = "test-panic")]
-    panics::on_cron(&_event.cron());
-    let counted = match jobs(&env) {
-        Ok(jobs) => jobs.fetch_with_str("https://jobs/count/cron").await.err(),
-        Err(error) => Some(error),
-    };
-    if let Some(error) = counted {
-        worker::console_error!("cron: {error}");
+    panics::on_cron(&event.cron());
+    if let Err(error) = tick(&env).await {
+        worker::console_error!("cron {}: {error}", event.cron());
     }
 }
 
-/// The one object that counts.
-fn jobs(env: &Env) -> Result<worker::Stub> {
-    env.durable_object("JOBS")?.get_by_name("all")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::NOT_OFFERED;
-    use sommos_core::wire::routes::Scope;
-
-    #[test]
-    fn only_tests_of_the_process_are_missing() {
-        assert!(
-            NOT_OFFERED
-                .iter()
-                .all(|route| route.info().scope == Scope::Admin)
-        );
-    }
+async fn tick(env: &Env) -> core::result::Result<(), sommos_core::wire::ApiError> {
+    let call = call::Call::new(env, None)?;
+    let none: [&[u8]; 0] = [];
+    let jobs = objects::jobs::Command::Tick;
+    call.ask::<_, ()>(call::Object::Jobs, &jobs, &none).await?;
+    cache::tick(&call).await?;
+    monitoring::tick(&call).await
 }

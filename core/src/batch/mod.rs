@@ -7,6 +7,7 @@
 mod book;
 mod event;
 mod ledger;
+pub mod lines;
 pub mod operations;
 mod plan;
 #[cfg(test)]

@@ -186,8 +186,8 @@ category! {
         errors: u64 = "errors" Last,
         /// `errors` of `requests`, percent, at most 100.
         error_rate: f64 = "errorRate" Mean,
-        /// Mean response time, milliseconds.
-        response_time: f64 = "responseTime" Mean,
+        /// Mean response time, milliseconds; null when none could be measured.
+        response_time: Option<f64> = "responseTime" Mean,
         /// Responses a second in the last minute.
         throughput: f64 = "throughput" Mean,
         /// Error rate of the last minute, percent.

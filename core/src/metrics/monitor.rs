@@ -111,6 +111,12 @@ impl Monitor {
         self.traffic.record(route, status, duration_us, bytes_out);
     }
 
+    /// Counts a response whose duration the platform cannot measure: means and percentiles are of
+    /// the others.
+    pub fn count_request(&self, route: usize, status: u16, bytes_out: u64) {
+        self.traffic.count(route, status, bytes_out);
+    }
+
     /// Remembers an error; texts beyond their bound are cut off.
     pub fn record_error(
         &self,

@@ -121,6 +121,7 @@ fn requests(text: &mut Text, traffic: &Traffic) {
             duration(text, (&route.method, &route.template, class), &counts);
         }
     }
+    unmeasured(text, traffic);
     let name = "http_server_response_body_bytes_total";
     text.family(name, "counter", "Bytes of HTTP response bodies.");
     for (index, route) in traffic.routes().iter().enumerate() {
@@ -135,8 +136,30 @@ fn requests(text: &mut Text, traffic: &Traffic) {
     }
 }
 
+/// Responses that no bucket counts; told only where there are any.
+fn unmeasured(text: &mut Text, traffic: &Traffic) {
+    let name = "http_server_unmeasured_requests_total";
+    let mut told = false;
+    for (index, route) in traffic.routes().iter().enumerate() {
+        for (class, counts) in CLASS_NAMES.into_iter().zip(traffic.classes(index)) {
+            if counts.unmeasured == 0 {
+                continue;
+            }
+            if !core::mem::replace(&mut told, true) {
+                text.family(name, "counter", "Requests whose duration is not known.");
+            }
+            let labels = [
+                ("http_request_method", &*route.method),
+                ("http_route", &*route.template),
+                ("http_response_status_class", class),
+            ];
+            text.line(name, &labels, counts.unmeasured as f64);
+        }
+    }
+}
+
 fn duration(text: &mut Text, (method, route, class): (&str, &str, &str), counts: &ClassCounts) {
-    let count = counts.count();
+    let count = counts.measured();
     if count == 0 {
         return;
     }

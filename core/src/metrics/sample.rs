@@ -57,8 +57,8 @@ pub struct SummaryApplication {
     pub errors: u64,
     /// `errors` of `requests`, percent.
     pub error_rate: f64,
-    /// Mean response time, milliseconds.
-    pub response_time: f64,
+    /// Mean response time, milliseconds; null when none could be measured.
+    pub response_time: Option<f64>,
     /// Responses a second in the last minute.
     pub throughput: f64,
     /// Median of the last minute, milliseconds; null without responses.

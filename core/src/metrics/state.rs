@@ -6,8 +6,7 @@ use super::{
     history::History,
     percent,
     record::Records,
-    rounded,
-    traffic::{CLASSES, SERVER_ERROR, Totals},
+    traffic::{CLASSES, SERVER_ERROR, Totals, mean_ms},
     vitals::Vitals,
     window::{Rolling, Snapshot},
 };
@@ -110,7 +109,8 @@ impl State {
         let minute = self.rolling.minute(&live);
         // A shell that never reports starts has begun at least what it answered.
         let requests = totals.started.max(live.responses);
-        let mean_us = totals.sum_us as f64 / live.responses.max(1) as f64;
+        // Nothing answered took no time; what could not be measured took an unknown one.
+        let nothing = (live.responses == 0).then_some(0.0);
         let [_, success, redirects, client_errors, server_errors]: [u64; CLASSES] = totals.classes;
         Sample {
             timestamp: now,
@@ -120,7 +120,7 @@ impl State {
                 responses: live.responses,
                 errors: live.errors,
                 error_rate: percent(live.errors as f64, requests as f64).min(100.0),
-                response_time: rounded(mean_us / 1000.0, 3),
+                response_time: mean_ms(totals.sum_us, totals.measured).or(nothing),
                 throughput: minute.throughput,
                 recent_error_rate: minute.error_rate,
                 recent_response_time: minute.response_time,

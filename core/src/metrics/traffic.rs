@@ -55,6 +55,8 @@ impl Route {
 pub(super) struct ClassCell {
     pub(super) buckets: [AtomicU64; BOUNDARIES_US.len() + 1],
     pub(super) sum_us: AtomicU64,
+    /// Responses whose duration is not known; in no bucket.
+    pub(super) unmeasured: AtomicU64,
 }
 
 /// Counters of one route, on cache lines of their own.
@@ -71,10 +73,17 @@ pub(super) struct RouteCell {
 pub(super) struct ClassCounts {
     pub(super) buckets: [u64; BOUNDARIES_US.len() + 1],
     pub(super) sum_us: u64,
+    pub(super) unmeasured: u64,
 }
 
 impl ClassCounts {
+    /// All responses.
     pub(super) fn count(&self) -> u64 {
+        self.measured().saturating_add(self.unmeasured)
+    }
+
+    /// Those whose duration is known.
+    pub(super) fn measured(&self) -> u64 {
         self.buckets.iter().sum()
     }
 }
@@ -85,6 +94,8 @@ pub(super) struct Totals {
     pub(super) started: u64,
     pub(super) in_flight: u64,
     pub(super) classes: [u64; CLASSES],
+    /// Responses whose duration is known.
+    pub(super) measured: u64,
     pub(super) sum_us: u64,
     pub(super) bytes_out: u64,
     pub(super) durations: Histogram,
@@ -115,9 +126,9 @@ pub struct Endpoint {
     pub errors: u64,
     /// `errors` of `responses`, percent.
     pub error_rate: f64,
-    /// Mean response time, milliseconds.
-    pub response_time: f64,
-    /// Median, milliseconds; null without responses.
+    /// Mean response time, milliseconds; null when none could be measured.
+    pub response_time: Option<f64>,
+    /// Median, milliseconds; null likewise.
     pub p50_ms: Option<f64>,
     /// 95th percentile, milliseconds.
     pub p95_ms: Option<f64>,
@@ -125,6 +136,19 @@ pub struct Endpoint {
     pub p99_ms: Option<f64>,
     /// Bytes of response bodies.
     pub bytes_out: u64,
+}
+
+/// No status (0) and nonsense count as failures of the server.
+const fn class_of(status: u16) -> usize {
+    match status / 100 {
+        n @ 1..=4 => n as usize - 1,
+        _ => SERVER_ERROR,
+    }
+}
+
+/// The mean of so many durations, milliseconds; none of none.
+pub(super) fn mean_ms(sum_us: u64, measured: u64) -> Option<f64> {
+    (measured > 0).then(|| rounded(sum_us as f64 / measured as f64 / 1000.0, 3))
 }
 
 /// The counters of every route; the last cell is `other`.
@@ -188,11 +212,7 @@ impl Traffic {
     pub(super) fn record(&self, route: usize, status: u16, duration_us: u64, bytes_out: u64) {
         let cell = self.cells.get(route).or(self.cells.last());
         let Some(cell) = cell else { return };
-        // No status (0) and nonsense count as failures of the server.
-        let class = match status / 100 {
-            n @ 1..=4 => usize::from(n) - 1,
-            _ => SERVER_ERROR,
-        };
+        let class = class_of(status);
         // An hour at most, as in the histogram: no sum can overflow.
         let duration_us = duration_us.min(VALUE_MAX);
         cell.durations.record(duration_us);
@@ -200,6 +220,15 @@ impl Traffic {
         let class = &cell.classes[class];
         class.buckets[bucket].fetch_add(1, Relaxed);
         class.sum_us.fetch_add(duration_us, Relaxed);
+        cell.bytes_out.fetch_add(bytes_out, Relaxed);
+    }
+
+    /// Counts a response whose duration is not known.
+    pub(super) fn count(&self, route: usize, status: u16, bytes_out: u64) {
+        let cell = self.cells.get(route).or(self.cells.last());
+        let Some(cell) = cell else { return };
+        let class = &cell.classes[class_of(status)];
+        class.unmeasured.fetch_add(1, Relaxed);
         cell.bytes_out.fetch_add(bytes_out, Relaxed);
     }
 
@@ -217,6 +246,7 @@ impl Traffic {
             let counts = self.classes(index);
             for (sum, class) in totals.classes.iter_mut().zip(&counts) {
                 *sum += class.count();
+                totals.measured += class.measured();
                 totals.sum_us += class.sum_us;
             }
             if counts.iter().any(|class| class.count() > 0) {
@@ -241,6 +271,7 @@ impl Traffic {
         let load = |cell: &ClassCell| ClassCounts {
             buckets: core::array::from_fn(|i| cell.buckets[i].load(Relaxed)),
             sum_us: cell.sum_us.load(Relaxed),
+            unmeasured: cell.unmeasured.load(Relaxed),
         };
         self.cells[route].classes.each_ref().map(load)
     }
@@ -270,7 +301,7 @@ impl Traffic {
             client_errors: classes[CLIENT_ERROR].count(),
             errors,
             error_rate: percent(errors as f64, responses as f64),
-            response_time: rounded(sum_us as f64 / responses as f64 / 1000.0, 3),
+            response_time: mean_ms(sum_us, classes.iter().map(ClassCounts::measured).sum()),
             p50_ms: ms(0.5),
             p95_ms: ms(0.95),
             p99_ms: ms(0.99),

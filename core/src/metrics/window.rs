@@ -189,7 +189,7 @@ fn difference(base: &Snapshot, live: &Snapshot) -> WindowStats {
         let pairs = live.durations.iter().zip(base.durations.iter());
         pairs.map(|(now, then)| u64::from(now.wrapping_sub(*then)))
     };
-    let counted = counts().sum();
+    let counted: u64 = counts().sum();
     let ms = |q| quantile_of(counts(), counted, q).map(|us| rounded(us / 1000.0, 3));
     WindowStats {
         span_ms,
@@ -198,7 +198,7 @@ fn difference(base: &Snapshot, live: &Snapshot) -> WindowStats {
         error_rate: percent(errors as f64, responses as f64).min(100.0),
         // Less than a second is taken for one, or the first request would be a thousand a second.
         throughput: rounded(responses as f64 * 1000.0 / span_ms.max(1000) as f64, 3),
-        response_time: (responses > 0).then(|| rounded(sum_us / responses as f64 / 1000.0, 3)),
+        response_time: (counted > 0).then(|| rounded(sum_us / counted as f64 / 1000.0, 3)),
         p50_ms: ms(0.5),
         p95_ms: ms(0.95),
         p99_ms: ms(0.99),

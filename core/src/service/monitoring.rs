@@ -86,7 +86,7 @@ impl Monitoring {
     pub fn count(&self, route: Option<Route>, response: &Response) {
         let bytes = response.body.len() as u64;
         self.monitor
-            .record_request(wire::route_index(route), response.status, 0, bytes);
+            .count_request(wire::route_index(route), response.status, bytes);
         self.monitor.request_ended();
     }
 

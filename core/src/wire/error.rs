@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::control::Stopped;
 
 /// What went wrong, as a stable word for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
@@ -69,6 +69,8 @@ pub enum ErrorCode {
     Unavailable,
     /// The request took longer than the server allows.
     RequestTimeout,
+    /// The work needs more processor time than the platform gives.
+    CpuLimit,
 }
 
 impl ErrorCode {
@@ -94,7 +96,7 @@ impl ErrorCode {
             Self::RateLimited => 429,
             Self::Internal => 500,
             Self::NotImplemented => 501,
-            Self::QueueFull | Self::Unavailable | Self::RequestTimeout => 503,
+            Self::QueueFull | Self::Unavailable | Self::RequestTimeout | Self::CpuLimit => 503,
             Self::TimedOut => 504,
         }
     }
@@ -131,7 +133,19 @@ impl ErrorCode {
             Self::QueueFull => "QUEUE_FULL",
             Self::Unavailable => "UNAVAILABLE",
             Self::RequestTimeout => "REQUEST_TIMEOUT",
+            Self::CpuLimit => "CPU_LIMIT",
         }
+    }
+}
+
+impl ErrorCode {
+    /// The code of a word on the wire.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        use serde::de::IntoDeserializer as _;
+        let word: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
+            word.into_deserializer();
+        Self::deserialize(word).ok()
     }
 }
 
@@ -228,6 +242,7 @@ impl From<Stopped> for ApiError {
         match stopped {
             Stopped::Cancelled => Self::new(ErrorCode::Cancelled, "cancelled"),
             Stopped::TimedOut => Self::new(ErrorCode::TimedOut, "time limit exceeded"),
+            Stopped::Exhausted => Self::new(ErrorCode::CpuLimit, stopped.to_string()),
         }
     }
 }
@@ -244,6 +259,7 @@ mod tests {
             ErrorCode::KeyNotFound,
         ] {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+            assert_eq!(ErrorCode::from_word(code.as_str()), Some(code));
         }
     }
 

@@ -337,7 +337,7 @@ pub struct MemoryPools {
 }
 
 /// Allocations that the host application tracks, as the API answers them.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllocationTracker(AllocationLedger);
 
 impl AllocationTracker {

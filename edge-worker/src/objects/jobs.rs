@@ -1,6 +1,8 @@
 //! The job queue: core's machine over the object's SQLite, and the queue that carries claims to
 //! the consumers.
 
+#![expect(missing_docs, reason = "`durable_object` writes methods without")]
+
 use std::cell::{Cell, RefCell};
 
 use serde::{Deserialize, Serialize};
@@ -12,16 +14,24 @@ use sommos_core::{
         work::{BatchSubmission, Submission, Work, WorkFailure},
     },
     time::Timestamp,
-    wire::{ApiError, ErrorCode, batch::{self, Processor}, jobs::WorkKind, routes},
+    wire::{
+        ApiError, ErrorCode,
+        batch::{self, Processor},
+        jobs::WorkKind,
+        routes,
+    },
 };
 use worker::{DurableObject, Env, State, durable_object};
 
-use super::store::{SqlStore, StoreError};
+use super::{database::StoreError, entropy, framed, nothing, store::SqlStore};
 use crate::{
     call::{Call, refuse, respond},
     consumer::Ticket,
     frame::{self, Frame},
 };
+
+/// No bytes beside the head.
+const NONE: &[&[u8]] = &[];
 
 /// What the queue's object is asked. Payloads, chunks and results travel beside it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -98,6 +108,10 @@ impl DurableObject for JobQueue {
     }
 
     async fn fetch(&self, mut request: worker::Request) -> worker::Result<worker::Response> {
+        #[cfg(feature = "test-panic")]
+        if let Some(answer) = crate::panics::in_object(&self.state, &request).await {
+            return answer;
+        }
         let body = request.bytes().await?;
         let response = match self.command(&body).await {
             Ok(response) => response,
@@ -107,6 +121,8 @@ impl DurableObject for JobQueue {
     }
 
     async fn alarm(&self) -> worker::Result<worker::Response> {
+        #[cfg(feature = "test-panic")]
+        crate::panics::in_alarm(&self.state)?;
         self.alarm.set(None);
         let outcome = match Call::new(&self.env, None) {
             Ok(call) => self.run(&call, Command::Tick, Vec::new()).await,
@@ -156,16 +172,18 @@ impl JobQueue {
         let Some(deadline) = deadline else {
             return Ok(());
         };
-        if self.alarm.get().is_some_and(|set| set <= deadline && set > now) {
+        if self
+            .alarm
+            .get()
+            .is_some_and(|set| set <= deadline && set > now)
+        {
             return Ok(());
         }
         self.alarm.set(Some(deadline));
-        let time = i64::try_from(deadline.0.max(now.0 + 1)).unwrap_or(i64::MAX);
+        let wait = i64::try_from(deadline.ms_since(now)).unwrap_or(i64::MAX);
         self.state
             .storage()
-            .set_alarm(worker::ScheduledTime::from(worker::js_sys::Date::new(
-                &(time as f64).into(),
-            )))
+            .set_alarm(wait)
             .await
             .map_err(|error| crate::call::unavailable("the queue's alarm", error))
     }
@@ -175,7 +193,10 @@ impl JobQueue {
         if claims.is_empty() {
             return;
         }
-        let tickets = claims.iter().map(|claim| Ticket::new(call, claim)).collect();
+        let tickets = claims
+            .iter()
+            .map(|claim| Ticket::new(call, claim))
+            .collect();
         let call = call.clone();
         self.state.wait_until(async move {
             if let Err(error) = Ticket::send(&call.env, tickets).await {
@@ -257,7 +278,7 @@ fn execute(
         }
         Command::Open { processor, options } => {
             let id = work.open_batch(now, entropy()?, &processor, options)?;
-            framed(&id, None)
+            framed(&id, NONE)
         }
         Command::Append { batch, items } => {
             for (chunk, items) in blobs.zip(items) {
@@ -291,7 +312,7 @@ fn execute(
             work.call(now, found.route, found.param, &request)
         }
         Command::Start { id, token } => match work.start(now, id, token)? {
-            Some(item) => framed(&item, Some(&item.payload)),
+            Some(item) => framed(&item, &[&item.payload]),
             None => Ok(nothing()),
         },
         Command::Finish {
@@ -305,34 +326,8 @@ fn execute(
                 None => Ok(blobs.next().unwrap_or_default()),
             };
             let counted = work.finish(now, id, token, percent, outcome);
-            framed(&counted, None)
+            framed(&counted, NONE)
         }
         Command::Tick => Ok(nothing()),
     }
-}
-
-/// An answer for the worker itself.
-fn framed(head: &impl Serialize, blob: Option<&Vec<u8>>) -> Result<Response, ApiError> {
-    let blobs: Vec<&[u8]> = blob.iter().map(|b| b.as_slice()).collect();
-    Ok(Response {
-        status: 200,
-        content_type: "application/octet-stream",
-        body: frame::encode(head, &blobs)?,
-    })
-}
-
-fn nothing() -> Response {
-    Response {
-        status: 204,
-        content_type: "",
-        body: Vec::new(),
-    }
-}
-
-fn entropy() -> Result<[u8; 16], ApiError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        ApiError::new(ErrorCode::Unavailable, format!("no randomness for an id: {error}"))
-    })?;
-    Ok(bytes)
 }

@@ -1,19 +1,16 @@
-//! The work in the SQLite of a Durable Object.
-//!
-//! A round is written within one synchronous transaction. A value takes two megabytes at most, so
-//! blobs stand in parts.
+//! The work in the SQLite of its Durable Object: a round is written within one transaction.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use sommos_core::{
     batch::Book,
     jobs::{JobId, JobSpec, Marks, Record, State as JobState},
     service::work::{ChunkOutcome, Saved, Store, Write},
 };
-use wasm_bindgen::prelude::*;
-use worker::{SqlStorage, SqlStorageValue, Storage};
+use worker::{SqlStorageValue, Storage};
 
-/// Bytes of one part of a blob.
-const PART_BYTES: usize = 1 << 20;
+use super::database::{Database, Row, StoreError, bytes, int, number, parts, unpack};
+
+type Result<T> = core::result::Result<T, StoreError>;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -27,128 +24,6 @@ CREATE TABLE IF NOT EXISTS batches(key INTEGER PRIMARY KEY, book BLOB NOT NULL,
 CREATE TABLE IF NOT EXISTS chunks(key INTEGER, chunk INTEGER, part INTEGER, ok INTEGER NOT NULL,
     data BLOB NOT NULL, PRIMARY KEY(key, chunk, part)) WITHOUT ROWID;
 ";
-
-#[wasm_bindgen]
-extern "C" {
-    /// The method that `worker` does not bind.
-    type Transactional;
-
-    #[wasm_bindgen(method, catch, js_name = transactionSync)]
-    fn transaction_sync(
-        this: &Transactional,
-        closure: &mut dyn FnMut() -> Result<JsValue, JsValue>,
-    ) -> Result<JsValue, JsValue>;
-}
-
-/// Why the storage did not do it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum StoreError {
-    /// SQLite's word.
-    #[error("{0}")]
-    Sql(String),
-    /// A row that this version cannot read.
-    #[error("a row cannot be read: {0}")]
-    Decode(String),
-    /// A record that cannot be written.
-    #[error("a record cannot be encoded: {0}")]
-    Encode(#[from] rmp_serde::encode::Error),
-}
-
-impl From<worker::Error> for StoreError {
-    fn from(error: worker::Error) -> Self {
-        Self::Sql(error.to_string())
-    }
-}
-
-type Result<T> = core::result::Result<T, StoreError>;
-type Row = Vec<SqlStorageValue>;
-
-/// A storage's SQL, with transactions.
-#[derive(Debug)]
-pub(crate) struct Database {
-    sql: SqlStorage,
-    storage: Storage,
-}
-
-impl Database {
-    pub(crate) fn new(storage: Storage, schema: &str) -> Result<Self> {
-        let sql = storage.sql();
-        sql.exec(schema, None)?;
-        Ok(Self { sql, storage })
-    }
-
-    /// Runs these statements, all or none.
-    pub(crate) fn transaction(&self, statements: Vec<(&'static str, Row)>) -> Result<()> {
-        let storage: &JsValue = self.storage.as_raw().as_ref();
-        let mut statements = Some(statements);
-        let mut run = || {
-            for (sql, row) in statements.take().into_iter().flatten() {
-                self.sql.exec(sql, row).map_err(JsValue::from)?;
-            }
-            Ok(JsValue::UNDEFINED)
-        };
-        storage
-            .unchecked_ref::<Transactional>()
-            .transaction_sync(&mut run)
-            .map_err(|error| StoreError::Sql(worker::Error::from(error).to_string()))?;
-        Ok(())
-    }
-
-    pub(crate) fn rows(&self, sql: &str, row: Row) -> Result<Vec<Row>> {
-        let rows = self.sql.exec(sql, row)?.raw();
-        Ok(rows.collect::<worker::Result<_>>()?)
-    }
-
-    /// The parts of a blob as one; `None` when there are none.
-    pub(crate) fn blob(&self, sql: &str, row: Row) -> Result<Option<Vec<u8>>> {
-        let mut parts = self.rows(sql, row)?.into_iter();
-        let Some(first) = parts.next() else {
-            return Ok(None);
-        };
-        let mut data = bytes(first.into_iter().next())?;
-        for part in parts {
-            data.extend_from_slice(&bytes(part.into_iter().next())?);
-        }
-        Ok(Some(data))
-    }
-}
-
-/// A whole number of the database: below 2^53, as all of ours are.
-pub(crate) fn int(value: u64) -> SqlStorageValue {
-    SqlStorageValue::Integer(i64::try_from(value).unwrap_or(i64::MAX))
-}
-
-pub(crate) fn blob(value: &[u8]) -> SqlStorageValue {
-    SqlStorageValue::Blob(value.to_vec())
-}
-
-/// The number in a column.
-pub(crate) fn number(value: Option<SqlStorageValue>) -> Result<u64> {
-    match value {
-        Some(SqlStorageValue::Integer(n)) => Ok(n.max(0) as u64),
-        Some(SqlStorageValue::Float(n)) => Ok(n as u64),
-        other => Err(StoreError::Decode(format!("expected a number, got {other:?}"))),
-    }
-}
-
-/// The bytes in a column.
-pub(crate) fn bytes(value: Option<SqlStorageValue>) -> Result<Vec<u8>> {
-    match value {
-        Some(SqlStorageValue::Blob(bytes)) => Ok(bytes),
-        other => Err(StoreError::Decode(format!("expected bytes, got {other:?}"))),
-    }
-}
-
-pub(crate) fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    rmp_serde::from_slice(bytes).map_err(|error| StoreError::Decode(error.to_string()))
-}
-
-/// The parts that a blob is stored in, numbered.
-pub(crate) fn parts(data: &[u8]) -> impl Iterator<Item = (u64, SqlStorageValue)> {
-    let whole = core::iter::once(data).take(usize::from(data.is_empty()));
-    (0..).zip(whole.chain(data.chunks(PART_BYTES)).map(blob))
-}
 
 /// The store of the work, and the round that is being gathered.
 #[derive(Debug)]
@@ -326,7 +201,10 @@ impl Store for SqlStore {
             let Some(last) = self.last_of(key, next, some)? else {
                 break;
             };
-            for row in self.database.rows(sql, vec![int(key), int(next), int(last)])? {
+            for row in self
+                .database
+                .rows(sql, vec![int(key), int(next), int(last)])?
+            {
                 let mut columns = row.into_iter();
                 let chunk = number(columns.next())? as u32;
                 let ok = number(columns.next())? == 1;
@@ -359,8 +237,14 @@ impl SqlStore {
     fn last_of(&self, key: u64, from: u64, some: u64) -> Result<Option<u64>> {
         let sql = "SELECT max(chunk) FROM (SELECT DISTINCT chunk FROM chunks
                    WHERE key = ? AND chunk >= ? ORDER BY chunk LIMIT ?)";
-        let rows = self.database.rows(sql, vec![int(key), int(from), int(some)])?;
-        match rows.into_iter().next().and_then(|row| row.into_iter().next()) {
+        let rows = self
+            .database
+            .rows(sql, vec![int(key), int(from), int(some)])?;
+        match rows
+            .into_iter()
+            .next()
+            .and_then(|row| row.into_iter().next())
+        {
             None | Some(SqlStorageValue::Null) => Ok(None),
             last => number(last).map(Some),
         }

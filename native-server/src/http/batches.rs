@@ -10,10 +10,9 @@ use sommos_core::{
     wire::{
         ApiError, ErrorCode,
         batch::{
-            self as wire, BatchMetricsResponse, BatchOptions, BatchPlanOptions,
-            BatchProcessRequest, BatchResponse, Processor,
+            self as wire, BatchMetricsResponse, BatchProcessRequest, BatchResponse, Processor,
         },
-        decode, envelope,
+        envelope,
     },
 };
 
@@ -61,29 +60,6 @@ pub(super) async fn process(call: Call) -> Result<Reply, ApiError> {
 /// The processor as the store keeps it.
 pub(super) fn params(processor: &Processor) -> Result<Bytes, ApiError> {
     envelope::encode(processor).map(Bytes::from)
-}
-
-/// Processor and options of an NDJSON body, which stand in the query.
-pub(super) fn from_query(
-    app: &App,
-    query: &str,
-) -> Result<(Processor, BatchPlanOptions), ApiError> {
-    let operations =
-        match decode::query_value(query, "operations") {
-            None => None,
-            Some(json) => Some(RawValue::from_string(json).map_err(|error| {
-                ApiError::invalid("operations", format!("invalid JSON: {error}"))
-            })?),
-        };
-    let processor = match decode::query_value(query, "processor") {
-        None => Processor::MarkProcessed,
-        Some(text) => Processor::from_text(&text, operations.as_deref(), &app.limits)?,
-    };
-    let options = BatchOptions::from_query(query)?;
-    Ok((
-        processor,
-        options.check(app.config.batch_timeout_ms, &app.limits)?,
-    ))
 }
 
 pub(super) async fn get(call: Call) -> Result<Reply, ApiError> {

@@ -12,23 +12,25 @@ use std::{
 };
 
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::BodyExt as _;
-use serde_json::value::RawValue;
 use sommos_core::{
-    batch::operations::RowPipeline,
+    batch::{
+        lines::{LineCutter, append_error, append_lines, array_of},
+        operations::RowPipeline,
+    },
     control::{Control, Stopped},
     jobs::{BatchId, JobError},
     wire::{
         ApiError, ErrorCode,
-        batch::{BatchPlanOptions, Processor, encode_submit_answer},
+        batch::{BatchPlanOptions, Processor, decode_query, encode_submit_answer},
     },
 };
 
 use super::{
     Call,
-    batches::{NDJSON, from_query, params},
+    batches::{NDJSON, params},
     jobs::refused,
     reply::Reply,
 };
@@ -39,7 +41,8 @@ use crate::{app::App, queue::QueueError};
 const GROUP_BYTES: usize = 256 << 10;
 
 pub(super) async fn process(call: Call) -> Result<Reply, ApiError> {
-    let (processor, options) = from_query(&call.app, call.query())?;
+    let timeout_ms = call.app.config.batch_timeout_ms;
+    let (processor, options) = decode_query(call.query(), timeout_ms, &call.app.limits)?;
     let app = Arc::clone(&call.app);
     let stored = call.accepts("application/json") && !call.accepts(NDJSON);
     let lines = Lines::new(call.request.into_body(), &options, app.limits.body_bytes);
@@ -137,7 +140,7 @@ async fn run(work: Arc<Work>, group: Group) -> (Bytes, bool) {
             };
             if let Err(error) = result {
                 out.truncate(before);
-                error_line(&mut out, index, &error);
+                append_error(&mut out, index, &error);
                 failed = true;
             }
         }
@@ -146,7 +149,7 @@ async fn run(work: Arc<Work>, group: Group) -> (Bytes, bool) {
     .await;
     result.unwrap_or_else(|error| {
         let mut out = Vec::new();
-        error_line(&mut out, first, &error.to_string());
+        append_error(&mut out, first, &error.to_string());
         (Bytes::from(out), true)
     })
 }
@@ -162,57 +165,14 @@ impl Work {
                 .apply_lines(lines, out, &*self.control)
                 .map_err(|error| error.to_string());
         }
-        let array = array_of(lines);
+        let (array, _) = array_of(lines);
         let result = self
             .app
             .executor
             .run_chunk(&self.processor, &array, &*self.control)
             .map_err(|failure| failure.message)?;
-        append_lines(out, &result)
+        append_lines(out, &result).map_err(|error| error.to_string())
     }
-}
-
-fn error_line(out: &mut Vec<u8>, chunk: u32, error: &str) {
-    let line = serde_json::json!({"$error": {"chunk": chunk, "error": error}});
-    out.extend_from_slice(line.to_string().as_bytes());
-    out.push(b'\n');
-}
-
-/// Lines of JSON values as one JSON array, not yet parsed.
-fn array_of(lines: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(lines.len() + 2);
-    out.push(b'[');
-    for line in lines
-        .split(|b| *b == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|l| !l.is_empty())
-    {
-        if out.len() > 1 {
-            out.push(b',');
-        }
-        out.extend_from_slice(line);
-    }
-    out.push(b']');
-    out
-}
-
-/// The values of a JSON array, one a line; a value that is no array is one line.
-fn append_lines(out: &mut Vec<u8>, json: &[u8]) -> Result<(), String> {
-    if let Ok(items) = serde_json::from_slice::<Vec<&RawValue>>(json) {
-        for item in items {
-            one_line(out, item);
-        }
-        return Ok(());
-    }
-    let item: &RawValue = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-    one_line(out, item);
-    Ok(())
-}
-
-/// Within JSON a line break can only stand between tokens: leaving it out changes nothing.
-fn one_line(out: &mut Vec<u8>, item: &RawValue) {
-    out.extend(item.get().bytes().filter(|b| !matches!(b, b'\n' | b'\r')));
-    out.push(b'\n');
 }
 
 /// Cuts a body into chunks of whole lines.
@@ -221,11 +181,7 @@ struct Lines {
     /// When the whole body must have come: a client that stops sending must not stay for ever.
     deadline: tokio::time::Instant,
     timeout_ms: u64,
-    rest: BytesMut,
-    /// Bytes of `rest` that are known to have no further line break to count.
-    scanned: usize,
-    lines: usize,
-    batch_size: usize,
+    cutter: LineCutter,
     bytes_max: usize,
     next: u32,
     ended: bool,
@@ -238,45 +194,26 @@ impl Lines {
             body,
             deadline: tokio::time::Instant::now() + timeout,
             timeout_ms: options.timeout_ms,
-            rest: BytesMut::new(),
-            scanned: 0,
-            lines: 0,
-            batch_size: options.batch_size,
+            cutter: LineCutter::new(options.batch_size, bytes_max),
             bytes_max,
             next: 0,
             ended: false,
         }
     }
 
-    /// The next chunk of `batch_size` lines that is in memory already.
-    fn cut(&mut self) -> Option<Bytes> {
-        while let Some(at) = memchr::memchr(b'\n', &self.rest[self.scanned..]) {
-            self.scanned += at + 1;
-            self.lines += 1;
-            if self.lines == self.batch_size {
-                let chunk = self.rest.split_to(self.scanned).freeze();
-                (self.scanned, self.lines) = (0, 0);
-                return Some(chunk);
-            }
-        }
-        self.scanned = self.rest.len();
-        None
-    }
-
     /// The next chunk; `None` at the end.
     async fn chunk(&mut self) -> Option<Chunk> {
         loop {
-            if let Some(chunk) = self.cut() {
-                return Some(Chunk::Lines(chunk));
+            if let Some(chunk) = self.cutter.chunk() {
+                return Some(Chunk::Lines(chunk.into()));
             }
             if self.ended {
-                let last = self.rest.split().freeze();
-                (self.scanned, self.lines) = (0, 0);
-                return (!last.trim_ascii().is_empty()).then_some(Chunk::Lines(last));
+                return self.cutter.end().map(|last| Chunk::Lines(last.into()));
             }
-            if self.rest.len() > self.bytes_max {
+            let waiting = self.cutter.waiting();
+            if waiting > self.bytes_max {
                 let limit = self.bytes_max as u64;
-                return Some(self.broken(ApiError::too_large("chunk", self.rest.len(), limit)));
+                return Some(self.broken(ApiError::too_large("chunk", waiting, limit)));
             }
             match tokio::time::timeout_at(self.deadline, self.body.frame()).await {
                 Err(_) => {
@@ -286,7 +223,7 @@ impl Lines {
                 Ok(None) => self.ended = true,
                 Ok(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
-                        self.rest.extend_from_slice(&data);
+                        self.cutter.push(&data);
                     }
                 }
                 Ok(Some(Err(error))) => {
@@ -299,8 +236,7 @@ impl Lines {
 
     fn broken(&mut self, error: ApiError) -> Chunk {
         self.ended = true;
-        self.rest.clear();
-        (self.scanned, self.lines) = (0, 0);
+        self.cutter.clear();
         Chunk::Broken(error)
     }
 
@@ -347,12 +283,9 @@ async fn store(
                 let limit = app.limits.batch_chunks as u64;
                 return Err(ApiError::over("batchSize", "chunks", chunks, limit));
             }
-            let count = chunk
-                .split(|b| *b == b'\n')
-                .filter(|l| !l.trim_ascii().is_empty())
-                .count();
-            items += count;
-            append(app, id, Bytes::from(array_of(&chunk)), count as u64).await?;
+            let (array, count) = array_of(&chunk);
+            items += count as usize;
+            append(app, id, Bytes::from(array), u64::from(count)).await?;
         }
         if chunks == 0 {
             return Err(ApiError::invalid("data", "must not be empty"));
@@ -400,11 +333,11 @@ pub(super) fn results(app: Arc<App>, id: BatchId, chunks: u32) -> Reply {
         for result in page {
             next = result.chunk + 1;
             let written = match &result.outcome {
-                Ok(json) => append_lines(&mut out, json),
+                Ok(json) => append_lines(&mut out, json).map_err(|error| error.to_string()),
                 Err(error) => Err(error.clone()),
             };
             if let Err(error) = written {
-                error_line(&mut out, result.chunk, &error);
+                append_error(&mut out, result.chunk, &error);
             }
         }
         Some((Ok(Bytes::from(out)), (app, next)))
@@ -443,13 +376,5 @@ mod tests {
         let mut lines = Lines::new(Body::from("x".repeat(200)), &options(2), 100);
         assert!(matches!(lines.chunk().await, Some(Chunk::Broken(_))));
         assert!(lines.chunk().await.is_none());
-    }
-
-    #[test]
-    fn results_become_lines() {
-        let mut out = Vec::new();
-        append_lines(&mut out, b"[1,\n{\"a\":\n2}]").unwrap();
-        append_lines(&mut out, b"{}").unwrap();
-        assert_eq!(out, b"1\n{\"a\":2}\n{}\n");
     }
 }

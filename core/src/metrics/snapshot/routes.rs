@@ -26,11 +26,13 @@ impl Packed for ClassCounts {
     fn pack(&self, to: &mut Writer) {
         to.sparse(self.buckets.iter().copied());
         to.number(self.sum_us);
+        to.number(self.unmeasured);
     }
     fn unpack(from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
         let mut counts = Self::default();
         from.sparse(&mut counts.buckets)?;
         counts.sum_us = from.number()?;
+        counts.unmeasured = from.number()?;
         Ok(counts)
     }
 }
@@ -96,6 +98,7 @@ fn unpack_cell(
             bucket.fetch_add(count, Relaxed);
         }
         class.sum_us.fetch_add(counts.sum_us, Relaxed);
+        class.unmeasured.fetch_add(counts.unmeasured, Relaxed);
     }
     cell.bytes_out.fetch_add(from.number()?, Relaxed);
     Ok(())

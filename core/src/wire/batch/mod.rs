@@ -267,6 +267,30 @@ impl Processor {
     }
 }
 
+/// Processor and options of an NDJSON body, which stand in the query.
+///
+/// # Errors
+/// 400 or 413 naming the parameter.
+pub fn decode_query(
+    query: &str,
+    timeout_ms: u64,
+    limits: &Limits,
+) -> Result<(Processor, BatchPlanOptions), ApiError> {
+    let operations =
+        match decode::query_value(query, "operations") {
+            None => None,
+            Some(json) => Some(RawValue::from_string(json).map_err(|error| {
+                ApiError::invalid("operations", format!("invalid JSON: {error}"))
+            })?),
+        };
+    let processor = match decode::query_value(query, "processor") {
+        None => Processor::MarkProcessed,
+        Some(text) => Processor::from_text(&text, operations.as_deref(), limits)?,
+    };
+    let options = BatchOptions::from_query(query)?.check(timeout_ms, limits)?;
+    Ok((processor, options))
+}
+
 /// A batch that has been checked to the last field.
 #[derive(Debug)]
 pub struct Batch {

@@ -1,0 +1,39 @@
+//! Request bodies, bounded while they are read.
+
+use futures_util::StreamExt as _;
+use sommos_core::wire::{ApiError, ErrorCode};
+
+use crate::http::Asked;
+
+/// Reads a whole body.
+///
+/// # Errors
+/// `TOO_LARGE` before or while reading, `UNAVAILABLE` when it breaks off.
+pub(crate) async fn read(asked: &mut Asked<'_>) -> Result<Vec<u8>, ApiError> {
+    let limit = asked.call.settings.limits.body_bytes;
+    let header = asked.request.headers().get("content-length").ok().flatten();
+    let announced = header.and_then(|l| l.parse::<u64>().ok());
+    if let Some(bytes) = announced.filter(|n| *n > limit as u64) {
+        return Err(ApiError::too_large("body", bytes, limit as u64));
+    }
+    if asked.request.inner().body().is_none() {
+        return Ok(Vec::new());
+    }
+    let mut stream = asked.request.stream().map_err(broken)?;
+    let mut body = Vec::with_capacity(announced.unwrap_or(0) as usize);
+    while let Some(piece) = stream.next().await {
+        let piece = piece.map_err(broken)?;
+        if body.len() + piece.len() > limit {
+            let size = format!("more than {limit}");
+            return Err(ApiError::too_large("body", size, limit as u64));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
+/// 503 for a body that did not come whole.
+pub(crate) fn broken(error: worker::Error) -> ApiError {
+    let message = format!("the body broke off: {error}");
+    ApiError::new(ErrorCode::Unavailable, message)
+}
