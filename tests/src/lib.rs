@@ -4,8 +4,11 @@
 //! [`Shell`] and compares each answer with the expectation. The format knows nothing of Rust, so
 //! that a runner in another language replays the same files.
 
+pub mod client;
 pub mod core_shell;
+pub mod edge_shell;
 pub mod matcher;
+pub mod parallel;
 pub mod replay;
 pub mod server_shell;
 pub mod template;

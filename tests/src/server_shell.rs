@@ -6,17 +6,9 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
-use anyhow::{Context as _, bail};
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, header};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use anyhow::bail;
 use sommos_core::time::Timestamp;
 use sommos_server::{
     app::{App, Parts},
@@ -26,12 +18,11 @@ use sommos_server::{
 use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
 
 use crate::{
+    client::HttpClient,
     replay::{Reply, START_MS, Send, Shell},
     vector::Vector,
 };
 
-/// An answer takes longer only when something hangs.
-const TIMEOUT: Duration = Duration::from_secs(30);
 /// Running work gets so long when a case ends, milliseconds.
 const GRACE_MS: u64 = 200;
 
@@ -115,7 +106,7 @@ impl Host {
             clock,
             folder,
             origin: format!("http://{address}"),
-            client: Client::builder(TokioExecutor::new()).build_http(),
+            client: HttpClient::default(),
             stop: Some(stop),
             running: Some(running),
         })
@@ -136,42 +127,9 @@ pub struct ServerShell<'h> {
     clock: Arc<AtomicU64>,
     folder: PathBuf,
     origin: String,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: HttpClient,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<anyhow::Result<()>>>,
-}
-
-impl ServerShell<'_> {
-    async fn ask(&self, send: &Send) -> anyhow::Result<Reply> {
-        let mut request = Request::builder()
-            .method(send.method.as_str())
-            .uri(format!("{}{}", self.origin, send.path));
-        if !send.content_type.is_empty() {
-            request = request.header(header::CONTENT_TYPE, &send.content_type);
-        }
-        if !send.accept.is_empty() {
-            request = request.header(header::ACCEPT, &send.accept);
-        }
-        let body = Full::new(Bytes::from(send.body.clone()));
-        let response = self.client.request(request.body(body)?).await?;
-        let (parts, mut incoming) = response.into_parts();
-        let content_type = parts.headers.get(header::CONTENT_TYPE);
-        let content_type = content_type.and_then(|h| h.to_str().ok()).unwrap_or("");
-        let enough = send.read_bytes.unwrap_or(usize::MAX);
-        let mut body = Vec::new();
-        while body.len() < enough
-            && let Some(frame) = incoming.frame().await
-        {
-            if let Ok(data) = frame?.into_data() {
-                body.extend_from_slice(&data);
-            }
-        }
-        Ok(Reply {
-            status: parts.status.as_u16(),
-            content_type: content_type.to_owned(),
-            body,
-        })
-    }
 }
 
 impl Shell for ServerShell<'_> {
@@ -182,8 +140,7 @@ impl Shell for ServerShell<'_> {
     fn send(&mut self, request: &Send) -> anyhow::Result<Reply> {
         self.host
             .runtime
-            .block_on(async { tokio::time::timeout(TIMEOUT, self.ask(request)).await })
-            .context("no answer in time")?
+            .block_on(self.client.ask(&self.origin, request, None))
     }
 
     fn advance(&mut self, ms: u64) -> anyhow::Result<()> {

@@ -208,12 +208,10 @@ impl CacheGroup {
 const NONE: &[&[u8]] = &[];
 
 /// What is told of an entry, and its value if that goes with it.
-fn value(
-    directory: &Directory,
-    entry: Entry,
-    known: u64,
-    large: bool,
-) -> Result<(Found, Option<Rc<[u8]>>), ApiError> {
+type Told = (Found, Option<Rc<[u8]>>);
+
+/// What is told of an entry to one who knows the version `known`.
+fn value(directory: &Directory, entry: Entry, known: u64, large: bool) -> Result<Told, ApiError> {
     let Entry {
         version,
         bytes,

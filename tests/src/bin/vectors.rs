@@ -2,20 +2,14 @@
 //!
 //! `vectors [FILTER]`: only the cases whose `group/case` contains FILTER.
 
-use std::{
-    path::Path,
-    process::ExitCode,
-    sync::{
-        OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
+use std::{path::Path, process::ExitCode, time::Instant};
+
+use sommos_tests::{
+    core_shell::CoreShell,
+    load_all,
+    parallel::{Tally, run},
+    server_shell::Host,
 };
-
-use sommos_tests::{Shell, Vector, core_shell::CoreShell, load_all, replay, server_shell::Host};
-
-/// Cases at once: most of a case is waiting.
-const THREADS: usize = 4;
 
 fn main() -> anyhow::Result<ExitCode> {
     let filter = std::env::args().nth(1).unwrap_or_default();
@@ -46,77 +40,4 @@ fn main() -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
-}
-
-struct Tally {
-    shell: &'static str,
-    ran: usize,
-    failed: usize,
-}
-
-/// One case's end.
-struct Outcome {
-    error: Option<String>,
-    took: Duration,
-}
-
-/// Replays all vectors on a few threads; failures are printed in the vectors' order.
-fn run<'a>(
-    shell: &'static str,
-    vectors: &[Vector],
-    open: impl Fn(&Vector) -> anyhow::Result<Box<dyn Shell + 'a>> + Sync,
-) -> Tally {
-    let next = AtomicUsize::new(0);
-    let outcomes: Vec<OnceLock<Outcome>> = vectors.iter().map(|_| OnceLock::new()).collect();
-    std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(vector) = vectors.get(index) else {
-                        break;
-                    };
-                    let started = Instant::now();
-                    let result = open(vector).and_then(|mut opened| replay(vector, &mut *opened));
-                    let outcome = Outcome {
-                        error: result.err().map(|error| format!("{error:#}")),
-                        took: started.elapsed(),
-                    };
-                    // Each index is taken by one thread.
-                    let _ = outcomes[index].set(outcome);
-                }
-            });
-        }
-    });
-    report(shell, vectors, &outcomes)
-}
-
-fn report(shell: &'static str, vectors: &[Vector], outcomes: &[OnceLock<Outcome>]) -> Tally {
-    let mut tally = Tally {
-        shell,
-        ran: 0,
-        failed: 0,
-    };
-    let mut slowest = (Duration::ZERO, "");
-    for (vector, outcome) in vectors.iter().zip(outcomes) {
-        let Some(outcome) = outcome.get() else {
-            continue;
-        };
-        tally.ran += 1;
-        slowest = slowest.max((outcome.took, &vector.id));
-        if let Some(error) = &outcome.error {
-            tally.failed += 1;
-            println!("FAILED {shell}: {}\n{}", vector.id, indent(error));
-        }
-    }
-    println!(
-        "{shell}: slowest {} {:.2} s",
-        slowest.1,
-        slowest.0.as_secs_f64()
-    );
-    tally
-}
-
-fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}\n")).collect()
 }
