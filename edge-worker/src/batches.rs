@@ -28,7 +28,7 @@ const NDJSON: &str = "application/x-ndjson";
 const SEND_BYTES: usize = 1 << 20;
 
 /// A body of lines: an answer of lines, or, when the client takes only JSON, a batch that is kept.
-pub(crate) async fn process_lines(mut asked: Asked<'_>) -> Result<Answer, ApiError> {
+pub(crate) async fn process_lines(asked: &mut Asked<'_>) -> Result<Answer, ApiError> {
     let call = asked.call;
     let (settings, limits) = (&call.settings, &call.settings.limits);
     let timeout_ms = settings.defaults.batch_timeout_ms;

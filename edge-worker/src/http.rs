@@ -70,7 +70,7 @@ pub(crate) async fn respond_to(
         Err(error) => Err(error),
         Ok(found) => {
             let (content_type, accept) = (header("content-type"), header("accept"));
-            let asked = Asked {
+            let mut asked = Asked {
                 call: &call,
                 context,
                 route: found.route,
@@ -82,7 +82,11 @@ pub(crate) async fn respond_to(
                 accept: accept.as_deref().unwrap_or_default(),
                 request,
             };
-            answer(asked).await
+            let answer = answer(&mut asked).await;
+            if answer.is_err() {
+                body::discard(&mut asked.request).await;
+            }
+            answer
         }
     };
     let (mut response, bytes) = match answer {
@@ -143,11 +147,9 @@ fn mark(headers: &Headers, origin: &str) -> worker::Result<()> {
     headers.set("access-control-expose-headers", Origins::EXPOSED)
 }
 
-async fn answer(mut asked: Asked<'_>) -> Result<Answer, ApiError> {
-    check(&asked).await?;
-    let Asked {
-        call, route, param, ..
-    } = asked;
+async fn answer(asked: &mut Asked<'_>) -> Result<Answer, ApiError> {
+    check(asked).await?;
+    let (call, route, param) = (asked.call, asked.route, asked.param);
     if NOT_OFFERED.contains(&route) {
         return Err(not_offered(route));
     }
@@ -155,7 +157,7 @@ async fn answer(mut asked: Asked<'_>) -> Result<Answer, ApiError> {
         Route::HealthLive => Ok(json(br#"{"status":"live"}"#)),
         Route::HealthReady => Ok(json(br#"{"status":"ready"}"#)),
         Route::MemoryCompress | Route::MemoryDecompress => {
-            let body = body::read(&mut asked).await?;
+            let body = body::read(asked).await?;
             let request = asked.core(&body);
             sommos_core::service::memory::call(route, &request, &call.settings.limits)
                 .map(Answer::Core)
@@ -259,9 +261,9 @@ async fn ask_jobs(call: &Call, command: &Command) -> Result<Answer, ApiError> {
 }
 
 /// Takes a job or task: decoded and checked here, so that the object only has to store it.
-async fn submit(kind: WorkKind, mut asked: Asked<'_>) -> Result<Answer, ApiError> {
-    let body = body::read(&mut asked).await?;
-    let Asked { call, .. } = asked;
+async fn submit(kind: WorkKind, asked: &mut Asked<'_>) -> Result<Answer, ApiError> {
+    let body = body::read(asked).await?;
+    let call = asked.call;
     let settings = &call.settings;
     let request = asked.core(&body);
     let Submission { spec, payload, .. } =
@@ -281,9 +283,9 @@ async fn submit(kind: WorkKind, mut asked: Asked<'_>) -> Result<Answer, ApiError
         .map(Answer::Sent)
 }
 
-async fn process(mut asked: Asked<'_>) -> Result<Answer, ApiError> {
-    let body = body::read(&mut asked).await?;
-    let Asked { call, .. } = asked;
+async fn process(asked: &mut Asked<'_>) -> Result<Answer, ApiError> {
+    let body = body::read(asked).await?;
+    let call = asked.call;
     let settings = &call.settings;
     let request = asked.core(&body);
     let BatchSubmission {

@@ -135,8 +135,8 @@ fn counted_there(route: Route) -> bool {
 }
 
 /// Asks the monitor's object, which gets the counts of this isolate and the cache's figures first.
-pub(crate) async fn ask(mut asked: Asked<'_>) -> Result<Answer, ApiError> {
-    let body = body::read(&mut asked).await?;
+pub(crate) async fn ask(asked: &mut Asked<'_>) -> Result<Answer, ApiError> {
+    let body = body::read(asked).await?;
     let call = asked.call;
     let cache = figures(call).await;
     let command = Command::Call {

@@ -87,7 +87,7 @@ fn take(step: &Step, shell: &mut dyn Shell, saved: &mut Saved) -> anyhow::Result
         shell.advance(step.advance_ms)?;
     }
     let request = request_of(step, saved)?;
-    let own = step.expect_by.get(shell.name());
+    let own = step.expected_by(shell.name());
     let expected = own.unwrap_or(&step.expect);
     let mut reply = shell.send(&request)?;
     if own.is_none() && !step.until.is_empty() {
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_shell_has_expectations_of_its_own_and_may_stop() {
         let step = json!({"method": "GET", "path": "/", "expect": {"status": 404},
-            "expectBy": {"echo": {"status": 200, "stop": true}}});
+            "expectBy": {"other echo": {"status": 200, "stop": true}}});
         let never = json!({"method": "GET", "path": "/{{nothing}}", "expect": {"status": 200}});
         run(json!([step, never])).unwrap();
         assert!(run(json!([never])).is_err());

@@ -77,7 +77,7 @@ pub struct Step {
     pub read_bytes: Option<usize>,
     /// What every shell answers.
     pub expect: Expectation,
-    /// What single shells answer instead, by their names.
+    /// What single shells answer instead, by their names; several share one with spaces between.
     #[serde(rename = "expectBy", default)]
     pub expect_by: BTreeMap<String, Expectation>,
     /// Names for values of the answer, by their paths.
@@ -121,6 +121,14 @@ pub struct Expectation {
 }
 
 impl Step {
+    /// What a shell answers in place of [`Self::expect`].
+    #[must_use]
+    pub fn expected_by(&self, shell: &str) -> Option<&Expectation> {
+        let mut own = self.expect_by.iter();
+        own.find(|(names, _)| names.split(' ').any(|name| name == shell))
+            .map(|(_, expectation)| expectation)
+    }
+
     /// The bytes of the body, placeholders of text and JSON not yet replaced; and whether there
     /// is one.
     ///

@@ -30,9 +30,9 @@ use crate::{
 const NONE: [&[u8]; 0] = [];
 
 /// POST /cache/get-or-load.
-pub(super) async fn get_or_load(mut asked: Asked<'_>) -> Result<Answer, ApiError> {
-    let body = body::read(&mut asked).await?;
-    let Asked { call, context, .. } = asked;
+pub(super) async fn get_or_load(asked: &mut Asked<'_>) -> Result<Answer, ApiError> {
+    let body = body::read(asked).await?;
+    let (call, context) = (asked.call, asked.context);
     let request = CacheGetOrLoadRequest::decode(&body, &call.settings.limits)?;
     let url = loader(call, &request.loader)?.to_owned();
     let key = request.key.as_ref();
@@ -198,9 +198,9 @@ fn failed(error: impl core::fmt::Display) -> ApiError {
 }
 
 /// POST /cache/warm with a loader and keys.
-pub(super) async fn warm(mut asked: Asked<'_>) -> Result<Answer, ApiError> {
-    let body = body::read(&mut asked).await?;
-    let Asked { call, context, .. } = asked;
+pub(super) async fn warm(asked: &mut Asked<'_>) -> Result<Answer, ApiError> {
+    let body = body::read(asked).await?;
+    let (call, context) = (asked.call, asked.context);
     let limits = &call.settings.limits;
     let request: wire::CacheWarmRequest = decode::body(&body, limits)?;
     let name = request.loader.as_deref().ok_or_else(|| {

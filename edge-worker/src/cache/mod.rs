@@ -31,15 +31,9 @@ const NDJSON: &str = "application/x-ndjson";
 const NONE: [&[u8]; 0] = [];
 
 /// Answers a call of the cache; 501 for what is none of ours.
-pub(crate) async fn answer(mut asked: Asked<'_>) -> Result<Answer, ApiError> {
-    let Asked {
-        call,
-        context,
-        route,
-        param,
-        query,
-        ..
-    } = asked;
+pub(crate) async fn answer(asked: &mut Asked<'_>) -> Result<Answer, ApiError> {
+    let (call, context) = (asked.call, asked.context);
+    let (route, param, query) = (asked.route, asked.param, asked.query);
     let limits = &call.settings.limits;
     match route {
         Route::CacheGet => {
@@ -48,7 +42,7 @@ pub(crate) async fn answer(mut asked: Asked<'_>) -> Result<Answer, ApiError> {
             reading::get(call, context, &key, consistency).await
         }
         Route::CacheGetMany => {
-            let body = body::read(&mut asked).await?;
+            let body = body::read(asked).await?;
             let keys = wire::CacheGetManyRequest::decode(&body, limits)?;
             let keys: Vec<&str> = keys.iter().map(Cow::as_ref).collect();
             let consistency = Consistency::of(query)?;
@@ -58,13 +52,13 @@ pub(crate) async fn answer(mut asked: Asked<'_>) -> Result<Answer, ApiError> {
             Ok(json(&wire::encode_many(pairs, limits.result_bytes)?))
         }
         Route::CacheSet => {
-            let body = body::read(&mut asked).await?;
+            let body = body::read(asked).await?;
             let set = wire::CacheSetRequest::decode(&body, limits)?;
             store(call, context, &[set]).await?;
             Ok(json(&envelope::message(wire::CACHED)))
         }
         Route::CacheSetMany => {
-            let body = body::read(&mut asked).await?;
+            let body = body::read(asked).await?;
             let sets = wire::CacheSetManyRequest::decode(&body, limits)?;
             let set = sets.len();
             store(call, context, &sets).await?;
@@ -219,9 +213,9 @@ async fn store(call: &Call, context: &Context, sets: &[CacheSet<'_>]) -> Result<
 }
 
 /// Warms the cache from lines; those that cannot be used are counted.
-async fn warm(mut asked: Asked<'_>) -> Result<Answer, ApiError> {
-    let body = body::read(&mut asked).await?;
-    let Asked { call, context, .. } = asked;
+async fn warm(asked: &mut Asked<'_>) -> Result<Answer, ApiError> {
+    let body = body::read(asked).await?;
+    let (call, context) = (asked.call, asked.context);
     let limits = &call.settings.limits;
     let mut warmed = wire::CacheWarmed {
         warmed: 0,

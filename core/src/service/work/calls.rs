@@ -162,9 +162,10 @@ impl<S: Store> Work<S> {
     fn workers(&self) -> jobs::WorkerMetricsResponse {
         let (busy, workers) = (self.running(), self.config.workers);
         jobs::WorkerMetricsResponse {
-            current: workers,
+            // Elsewhere they come and go; one is always thought to be there.
+            current: busy.max(1),
             busy,
-            min: workers,
+            min: 1,
             max: workers,
             utilization: busy as f64 / workers.max(1) as f64,
         }
