@@ -17,7 +17,7 @@ if (files.length === 0) throw new Error(`no test file has ${JSON.stringify(part)
 
 let passed = 0;
 let failed = 0;
-const tests = run({ files, concurrency: 1, timeout: 120_000 });
+const tests = run({ files, concurrency: 1, timeout: 600_000 });
 tests.on('test:pass', ({ details }) => details.type !== 'suite' && (passed += 1));
 tests.on('test:fail', ({ details }) => details.type !== 'suite' && (failed += 1));
 tests.compose(spec).pipe(process.stdout);
