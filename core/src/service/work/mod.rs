@@ -10,6 +10,8 @@ mod calls;
 mod item;
 mod store;
 mod submission;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
