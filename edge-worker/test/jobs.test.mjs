@@ -2,69 +2,14 @@
 // started again on its storage.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { cleanUp, folder, Host } from './process.mjs';
 
 const JOBS = 1000;
 const KILLS = 5;
 const LEASE_MS = 2000;
-const folders = [];
-const hosts = new Set();
-after(() => {
-  for (const host of hosts) host.kill();
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
-
-/** The worker in a process group of its own, so that it and workerd can be killed as one. */
-class Host {
-  static async start(folder, bindings) {
-    const host = new Host();
-    const script = resolve(import.meta.dirname, 'host.mjs');
-    const args = [script, 'build', folder, JSON.stringify(bindings)];
-    host.child = spawn(process.execPath, args, { detached: true, stdio: ['pipe', 'pipe', 'inherit'] });
-    const [line] = await once(createInterface({ input: host.child.stdout }), 'line');
-    host.origin = JSON.parse(line).origin;
-    hosts.add(host);
-    return host;
-  }
-
-  kill() {
-    hosts.delete(this);
-    try {
-      process.kill(-this.child.pid, 'SIGKILL');
-    } catch {
-      // It has ended already.
-    }
-  }
-
-  /** Puts messages into the worker's queue. */
-  async send(messages) {
-    this.child.stdin.write(`${JSON.stringify(messages)}\n`);
-    await sleep(500);
-  }
-
-  async call(method, path, body) {
-    const response = await fetch(`${this.origin}${path}`, {
-      method,
-      headers: body === undefined ? {} : { 'content-type': 'application/json' },
-      body: body === undefined ? undefined : JSON.stringify(body),
-      signal: AbortSignal.timeout(10_000),
-    });
-    return { http: response.status, ...(await response.json()) };
-  }
-}
-
-const folder = () => {
-  const made = mkdtempSync(join(tmpdir(), 'sommos-edge-'));
-  folders.push(made);
-  return made;
-};
+after(cleanUp);
 
 /** A number from 0 to 1 of a seed: the mix is the same in every run. */
 const random = (() => {

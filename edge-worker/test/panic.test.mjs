@@ -3,34 +3,15 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Miniflare } from 'miniflare';
+import { start, worker } from './workerd.mjs';
 
-const build = resolve(import.meta.dirname, '../build-panic');
 /** Longest wait for an answer that must not wait for anything, milliseconds. */
 const AT_ONCE_MS = 5_000;
 
 let edge;
 before(async () => {
-  edge = new Miniflare({
-    rootPath: build,
-    modulesRoot: build,
-    modules: [
-      { type: 'ESModule', path: resolve(build, 'index.js') },
-      { type: 'CompiledWasm', path: resolve(build, 'index_bg.wasm') },
-    ],
-    compatibilityDate: '2026-04-01',
-    durableObjects: {
-      JOBS: { className: 'JobQueue', useSQLite: true },
-      CACHE: { className: 'CacheGroup', useSQLite: true },
-      MONITOR: { className: 'MonitorState', useSQLite: true },
-    },
-    queueProducers: { WORK: 'sommos-work' },
-    queueConsumers: { 'sommos-work': { maxBatchSize: 4, maxBatchTimeout: 0, maxRetries: 5 } },
-    handleRuntimeStdio: (out, error) => (out.resume(), error.resume()),
-  });
-  await edge.ready;
+  ({ miniflare: edge } = await start(worker('build-panic')));
 });
 after(() => edge.dispose());
 
@@ -47,8 +28,8 @@ const FAILED = {
 };
 
 const serves = async () => {
-  const { status, body } = await get('/');
-  assert.deepEqual([status, JSON.parse(body)], [200, { success: true, name: 'sommos-edge' }]);
+  const { status, body } = await get('/health/live');
+  assert.deepEqual([status, JSON.parse(body)], [200, { status: 'live' }]);
 };
 const number = async (path) => {
   const { status, body } = await get(path);
@@ -98,11 +79,11 @@ test('requests beside one that panics are answered at once', async () => {
 });
 
 test('100 panics and 100 good requests at once: each is answered, the worker lives', async () => {
-  const paths = Array.from({ length: 200 }, (_, i) => (i % 2 ? '/' : '/panic'));
+  const paths = Array.from({ length: 200 }, (_, i) => (i % 2 ? '/health/live' : '/panic'));
   const answers = await Promise.all(paths.map(get));
   const statuses = (path) => answers.filter((_, i) => paths[i] === path).map((answer) => answer.status);
   assert.ok(statuses('/panic').every((status) => status === 500));
-  assert.ok(statuses('/').every((status) => status === 200 || status === 500));
+  assert.ok(statuses('/health/live').every((status) => status === 200 || status === 500));
   await serves();
 });
 
