@@ -63,7 +63,7 @@ enum Command {
     },
     /// Run every test, or the groups named by --only; ends with one line `N passed, N failed`.
     Test {
-        /// Groups: lint core server vectors package.
+        /// Groups: lint core server vectors package edge.
         #[arg(long)]
         only: Vec<String>,
     },

@@ -3,7 +3,7 @@
 use anyhow::bail;
 
 use crate::{
-    demo,
+    demo, edge,
     shell::{Step, cargo},
     toolchain, wasm,
 };
@@ -17,12 +17,13 @@ struct Tally {
 
 type Group = fn(&mut Tally) -> anyhow::Result<()>;
 
-const GROUPS: [(&str, Group); 5] = [
+const GROUPS: [(&str, Group); 6] = [
     ("lint", lint),
     ("core", core),
     ("server", server),
     ("vectors", vectors),
     ("package", package),
+    ("edge", edge),
 ];
 
 /// Runs the groups named (none: all). Ends the process with 1 when anything failed.
@@ -166,6 +167,21 @@ fn package(tally: &mut Tally) -> anyhow::Result<()> {
     tally.count(Step::new("node").args(["pkg/test/consumers.mjs"]))?;
     demo::run(true, 0)?;
     tally.count(Step::new("node").args(["pkg/test/demo.mjs"]))
+}
+
+/// The edge worker in workerd: as it is deployed, without and with processors, and with panics.
+fn edge(tally: &mut Tally) -> anyhow::Result<()> {
+    toolchain::node()?;
+    toolchain::chromium()?;
+    tally.check(edge::build(false, false));
+    tally.check(edge::build(true, false));
+    tally.check(edge::build_panicking(false));
+    tally.count(Step::new("node").args(["edge-worker/test/run.mjs"]))?;
+    for build in ["build", "build-processors"] {
+        let run = ["run", "--package", "sommos-tests", "--bin", "vectors_edge"];
+        tally.count(cargo(run).args(["--", build]))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
