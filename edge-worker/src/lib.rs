@@ -16,6 +16,8 @@ mod monitoring;
 mod objects;
 #[cfg(feature = "test-panic")]
 mod panics;
+#[cfg(feature = "processors")]
+pub mod processors;
 mod settings;
 
 use sommos_core::wire::routes::Route;

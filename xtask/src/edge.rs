@@ -1,6 +1,6 @@
 //! The edge worker: one ES module and one wasm module, as Cloudflare runs them.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::Context as _;
 use wasm_bindgen_cli_support::Bindgen;
@@ -14,21 +14,55 @@ use crate::{
 const FOLDER: &str = "edge-worker";
 /// The bindings, before `scripts/bundle.mjs` joins them with the shim.
 const BINDINGS: &str = "target/edge";
+/// The JavaScript engine in that folder, where it is asked for.
+const ENGINE: &str = "processors.wasm";
 
-/// Most bytes of both files together after gzip -9. The larger is for the JavaScript engine.
+/// Most bytes of all files together after gzip -9. The larger is with the JavaScript engine.
 const LIMIT_BYTES: &str = "400000";
 const LIMIT_BYTES_WITH_PROCESSORS: &str = "2500000";
 
-/// Builds what is deployed into `edge-worker/build`. With `dev` without link-time optimization and
-/// wasm-opt, and sizes are not held to their limits.
+/// Set to 1, what is deployed from `edge-worker/build` has processors.
+const PROCESSORS_VARIABLE: &str = "SOMMOS_EDGE_PROCESSORS";
+
+/// Builds what is deployed into `edge-worker/build`, or with `processors` into
+/// `edge-worker/build-processors`, so that both can stand side by side. With `dev` without
+/// link-time optimization and wasm-opt, and sizes are not held to their limits.
 pub fn build(processors: bool, dev: bool) -> anyhow::Result<()> {
-    let (features, limit) = if processors {
+    let asked = std::env::var_os(PROCESSORS_VARIABLE).is_some_and(|value| value == "1");
+    let out = if processors {
+        "build-processors"
+    } else {
+        "build"
+    };
+    let (features, limit) = if processors || asked {
+        build_engine(dev)?;
         ("processors", LIMIT_BYTES_WITH_PROCESSORS)
     } else {
         ("", LIMIT_BYTES)
     };
     let limit = (!dev).then_some(limit);
-    bundle(features, dev, "build", limit)
+    bundle(features, dev, out, limit)
+}
+
+/// The JavaScript engine as a module of its own, beside the bindings.
+fn build_engine(dev: bool) -> anyhow::Result<()> {
+    let folder = Path::new(FOLDER);
+    node::install(folder)?;
+    let module = Compile {
+        package: "sommos-processors",
+        features: "",
+        build: Build::Processors,
+        level: "s",
+        dev,
+    }
+    .run()?;
+    fs::create_dir_all(BINDINGS)?;
+    let copy = Path::new(BINDINGS).join(ENGINE);
+    fs::copy(module, &copy).context("the JavaScript engine")?;
+    if !dev {
+        node::wasm_opt(folder, &copy, &[])?;
+    }
+    Ok(())
 }
 
 /// Builds what the tests of the shim run, a worker that panics when asked to, into
@@ -62,6 +96,7 @@ fn bundle(features: &str, dev: bool, out: &str, limit: Option<&str>) -> anyhow::
     Step::new("node")
         .args([folder.join("scripts/bundle.mjs")])
         .args([BINDINGS, out])
+        .args((features == "processors").then_some("--processors"))
         .args(limit.map(|bytes| format!("--limit={bytes}")))
         .run()
 }

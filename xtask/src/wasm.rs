@@ -26,6 +26,8 @@ pub enum Build {
     Scalar,
     /// Shared memory and SIMD.
     Threads,
+    /// One thread, with a bound to its memory and nothing imported: the JavaScript engine.
+    Processors,
 }
 
 const MODULES: [Module; 8] = [
@@ -41,6 +43,9 @@ const MODULES: [Module; 8] = [
 
 /// Most memory of the threaded module, bytes: shared memory must be reserved at its start.
 const SHARED_MEMORY_BYTES: usize = 1 << 30;
+/// Most memory of the JavaScript engine, bytes; `edge-worker/shim/processors.js` tells it.
+const PROCESSORS_MEMORY_BYTES: usize = 64 << 20;
+const PROCESSORS_STACK_BYTES: usize = 1 << 20;
 
 impl Module {
     const fn new(name: &'static str, features: &'static str, build: Build) -> Self {
@@ -134,6 +139,7 @@ impl Build {
             Self::Simd => "target/wasm-simd",
             Self::Scalar => "target/wasm-scalar",
             Self::Threads => "target/wasm-threads",
+            Self::Processors => "target/wasm-processors",
         }
     }
 
@@ -148,6 +154,11 @@ impl Build {
                  -C link-arg=--import-memory -C link-arg=--export=__wasm_init_tls \
                  -C link-arg=--export=__tls_size -C link-arg=--export=__tls_align \
                  -C link-arg=--export=__tls_base"
+            ),
+            Self::Processors => format!(
+                "--cfg getrandom_backend=\"custom\" \
+                 -C link-arg=--max-memory={PROCESSORS_MEMORY_BYTES} \
+                 -C link-arg=-zstack-size={PROCESSORS_STACK_BYTES}"
             ),
         }
     }
