@@ -34,8 +34,10 @@ pub use fault::{Fault, FaultKind};
 /// Limits of one chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Iterations of the loops of one call of one function, and jobs of promises in all.
+    /// Iterations of the loops of one call of one function.
     pub loop_iterations: u64,
+    /// Jobs of promises, in all; an `await` is one or a few.
+    pub promise_jobs: u64,
     /// Calls within calls.
     pub recursion: usize,
     /// Length of the source, bytes.
@@ -45,10 +47,11 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 10 million iterations, 512 calls, 64 KiB of source, 16 MiB of output.
+    /// 10 million iterations, a million jobs, 512 calls, 64 KiB of source, 16 MiB of output.
     fn default() -> Self {
         Self {
             loop_iterations: 10_000_000,
+            promise_jobs: 1_000_000,
             recursion: 512,
             source_bytes: 64 << 10,
             output_bytes: 16 << 20,

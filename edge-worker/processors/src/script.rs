@@ -123,7 +123,7 @@ impl<'a> Run<'a> {
         let Some(promise) = object.and_then(|object| JsPromise::from_object(object).ok()) else {
             return Ok(value);
         };
-        for _ in 0..self.limits.loop_iterations {
+        for _ in 0..self.limits.promise_jobs {
             match promise.state() {
                 PromiseState::Fulfilled(value) => return Ok(value),
                 PromiseState::Rejected(reason) => {
@@ -139,10 +139,8 @@ impl<'a> Run<'a> {
                 return Err(Fault::new(FaultKind::BadResult, message));
             }
         }
-        let message = format!(
-            "promises took more than {} jobs",
-            self.limits.loop_iterations
-        );
+        let jobs = self.limits.promise_jobs;
+        let message = format!("promises took more than {jobs} jobs");
         Err(Fault::new(FaultKind::Work, message))
     }
 
@@ -186,11 +184,10 @@ impl<'a> Run<'a> {
             FaultKind::Syntax if !syntax(message) => FaultKind::Exception,
             other => other,
         };
-        if let Ok(native) = error.try_native(&mut self.context) {
-            let message = format!("{}: {}", native.kind(), native.message());
-            return Fault::at(kind_of(&message), message, line);
-        }
-        let value = error.as_opaque().cloned().unwrap_or_default();
+        let value = match error.as_native() {
+            Some(native) => native.clone().into_opaque(&mut self.context).into(),
+            None => error.as_opaque().cloned().unwrap_or_default(),
+        };
         let error_object = value
             .as_object()
             .filter(|object| object.is::<ErrorObject>());

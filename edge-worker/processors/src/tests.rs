@@ -141,6 +141,7 @@ fn a_processor_sees_no_host_and_no_other_run() {
 fn endless_work_ends() {
     let limits = Limits {
         loop_iterations: 100_000,
+        promise_jobs: 100_000,
         ..Limits::default()
     };
     for source in [
