@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::{
-    node,
+    fuel, node,
     shell::Step,
     wasm::{Build, Compile},
 };
@@ -16,6 +16,8 @@ const FOLDER: &str = "edge-worker";
 const BINDINGS: &str = "target/edge";
 /// The JavaScript engine in that folder, where it is asked for.
 const ENGINE: &str = "processors.wasm";
+/// Steps of work that a chunk may take.
+const ENGINE_STEPS: i64 = 1_000_000_000;
 
 /// Most bytes of all files together after gzip -9. The larger is with the JavaScript engine.
 const LIMIT_BYTES: &str = "400000";
@@ -58,7 +60,7 @@ fn build_engine(dev: bool) -> anyhow::Result<()> {
     .run()?;
     fs::create_dir_all(BINDINGS)?;
     let copy = Path::new(BINDINGS).join(ENGINE);
-    fs::copy(module, &copy).context("the JavaScript engine")?;
+    fuel::meter(&module, &copy, ENGINE_STEPS)?;
     if !dev {
         node::wasm_opt(folder, &copy, &[])?;
     }

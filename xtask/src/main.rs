@@ -2,6 +2,7 @@
 
 mod demo;
 mod edge;
+mod fuel;
 mod node;
 mod peers;
 mod shell;

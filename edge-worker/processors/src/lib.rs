@@ -5,17 +5,19 @@
 //! and the clock stands at the time handed in. `Math.random` starts from a fixed seed: the same
 //! chunk gives the same result everywhere.
 //!
-//! The edge worker instantiates the module anew for every chunk, with a fixed maximum of memory.
-//! Memory that runs out, a stack that runs over and the engine's own panics are traps of that
-//! instance alone; they end the chunk, not the worker. So nothing here counts bytes or watches
-//! builtins. What ends as a [`Fault`] before that: a loop over its iterations, promises over as
-//! many jobs, calls over their depth, a source or a result over its size.
+//! The edge worker instantiates the module anew for every chunk, with a fixed maximum of memory
+//! and a fixed number of steps, which `cargo xtask build-edge` builds into every loop of the
+//! module. Steps or memory that run out, a stack that runs over and the engine's own panics are
+//! traps of that instance alone; they end the chunk, not the worker. So nothing here counts bytes
+//! or watches builtins. What ends as a [`Fault`] before that, with a better message: a loop over
+//! its iterations, promises over their jobs, calls over their depth, a source or a result over its
+//! size.
 //!
 //! # Not bounded
-//! Time. The limit of a loop is for one call of one function, so loops within calls multiply it;
-//! work inside one builtin (sorting, `forEach` over a length of 2^40) and backtracking of a regular
-//! expression count as nothing. There the platform's CPU limit ends the invocation, and the chunk
-//! is repeated and then given up as any whose worker died.
+//! Wall time: steps are counted, not milliseconds, and some take longer than others. Where all of
+//! them take longer than the platform's CPU limit, that ends the invocation; the free plan's 10 ms
+//! do so for most processors. Used as a library, without the module's bounds, neither memory nor
+//! the work of builtins has a limit.
 //!
 //! Other than natively: JSON nested at most 127 deep on its way in, and the engine's own words in
 //! the errors that it makes itself (`TypeError`, `SyntaxError`).
