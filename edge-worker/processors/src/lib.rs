@@ -27,6 +27,7 @@ mod abi;
 mod chunk;
 mod fault;
 mod jobs;
+mod json;
 mod script;
 #[cfg(test)]
 mod tests;

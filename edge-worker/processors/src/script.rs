@@ -7,16 +7,22 @@ use boa_engine::{
     builtins::{error::Error as ErrorObject, promise::PromiseState},
     context::{ContextBuilder, HostHooks, time::FixedClock},
     js_string,
-    object::{JsObject, builtins::JsPromise},
+    object::builtins::JsPromise,
 };
 
-use super::{Fault, FaultKind, Limits, chunk, jobs::Jobs};
+use super::{
+    Fault, FaultKind, Limits, chunk,
+    jobs::Jobs,
+    json::{self, Refusal},
+};
 
 /// Name of the source in stack traces.
 const SOURCE_NAME: &str = "processor";
 /// `console` for processors written with logging: everything is discarded.
 const CONSOLE: &str = "globalThis.console = Object.freeze(Object.fromEntries(\
     ['debug', 'error', 'info', 'log', 'trace', 'warn'].map(name => [name, () => {}])))";
+/// A thrown value with more JSON is told by its type.
+const DESCRIPTION_BYTES_MAX: usize = 2048;
 /// What the native sandbox has not either.
 const ABSENT: [&str; 5] = [
     "eval",
@@ -39,8 +45,6 @@ impl HostHooks for Hooks {
 pub(crate) struct Run<'a> {
     context: Context,
     jobs: Rc<Jobs>,
-    /// `JSON.stringify`, taken before the source could change it.
-    stringify: JsObject,
     limits: &'a Limits,
 }
 
@@ -59,11 +63,10 @@ impl<'a> Run<'a> {
         runtime.set_loop_iteration_limit(limits.loop_iterations);
         runtime.set_recursion_limit(limits.recursion);
         runtime.set_backtrace_limit(16);
-        let stringify = prepare(&mut context).map_err(crashed)?;
+        prepare(&mut context).map_err(crashed)?;
         Ok(Self {
             context,
             jobs,
-            stringify,
             limits,
         })
     }
@@ -145,25 +148,21 @@ impl<'a> Run<'a> {
     }
 
     fn serialize(&mut self, value: &JsValue) -> Result<Vec<u8>, Fault> {
-        let arguments = [value.clone()];
-        let json = self
-            .stringify
-            .call(&JsValue::undefined(), &arguments, &mut self.context);
-        let json = self.check(json, FaultKind::BadResult)?;
-        let Some(text) = json.as_string() else {
-            let kind = type_name(value);
-            let message = format!("returned {kind}; return an array or another JSON value");
-            return Err(Fault::new(FaultKind::BadResult, message));
-        };
         let bytes_max = self.limits.output_bytes;
-        // A code unit is at least one byte; so no text is copied that is too long anyway.
-        let bytes = (text.len() <= bytes_max).then(|| text.to_std_string_lossy().into_bytes());
-        bytes
-            .filter(|bytes| bytes.len() <= bytes_max)
-            .ok_or_else(|| {
+        match json::stringify(value, bytes_max, &mut self.context) {
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => {
+                let kind = type_name(value);
+                let message = format!("returned {kind}; return an array or another JSON value");
+                Err(Fault::new(FaultKind::BadResult, message))
+            }
+            Err(Refusal::Thrown(error)) => Err(self.fault(&error, FaultKind::BadResult)),
+            Err(Refusal::TooLarge) => {
                 let message = format!("the result is larger than {bytes_max} bytes of JSON");
-                Fault::new(FaultKind::Output, message)
-            })
+                Err(Fault::new(FaultKind::Output, message))
+            }
+            Err(Refusal::TooDeep) => Err(Fault::stack()),
+        }
     }
 
     /// What an error means; `kind` is that of an exception here.
@@ -221,29 +220,22 @@ impl<'a> Run<'a> {
     }
 
     fn describe(&mut self, value: &JsValue) -> String {
-        let arguments = [value.clone()];
-        let json = self
-            .stringify
-            .call(&JsValue::undefined(), &arguments, &mut self.context);
-        let text = json.ok().and_then(|json| json.as_string());
-        text.map_or_else(
-            || type_name(value).to_owned(),
-            |text| text.to_std_string_lossy(),
-        )
+        let json = json::stringify(value, DESCRIPTION_BYTES_MAX, &mut self.context);
+        let text = json
+            .ok()
+            .flatten()
+            .and_then(|json| String::from_utf8(json).ok());
+        text.unwrap_or_else(|| type_name(value).to_owned())
     }
 }
 
-/// Removes what the native sandbox has not, and gives `JSON.stringify`.
-fn prepare(context: &mut Context) -> JsResult<JsObject> {
+/// Removes what the native sandbox has not either.
+fn prepare(context: &mut Context) -> JsResult<()> {
     let global = context.global_object();
     for name in ABSENT {
         global.delete_property_or_throw(js_string!(name), context)?;
     }
-    let json = global.get(js_string!("JSON"), context)?;
-    let stringify = json
-        .to_object(context)?
-        .get(js_string!("stringify"), context)?;
-    stringify.to_object(context)
+    Ok(())
 }
 
 /// The number that follows `marker`.
