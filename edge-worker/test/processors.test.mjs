@@ -76,12 +76,14 @@ test('the sources of the vectors', async () => {
   assert.deepEqual((await run('async c => [await c[0], Date.now()]')).result, [1, NOW]);
 });
 
-test('10,000 small objects', async (t) => {
+test('10,000 small objects; a result of 16 MB', async (t) => {
   const chunk = Array.from({ length: 10_000 }, (_, id) => ({ id, name: 'a wine', price: 12.5 }));
   const source = "c => c.map(i => ({...i, total: i.price * 2, label: i.name + ' ' + i.id}))";
   await run(source, chunk);
   const { result, ms } = await run(source, chunk);
   assert.deepEqual(result[9_999], { ...chunk[9_999], total: 25, label: 'a wine 9999' });
+  const { result: long } = await run('c => new Array(1.6e5).fill("x".repeat(97))');
+  assert.equal(long.length, 160_000);
   t.diagnostic(`${ms} ms, to and from workerd; an empty chunk ${(await run('c => c', [])).ms} ms`);
 });
 
@@ -124,7 +126,7 @@ for (const [what, source, expected] of [
   ['a deep result', 'c => { let a = []; for (let i = 0; i < 1e5; i++) a = [a]; return a }', STACK],
   ['a deep source', `c => ${nested(30_000)}`, STACK],
   ['a long sum', `c => 1${'+1'.repeat(30_000)}`, STACK],
-  ['a result of 20 MB', "c => 'x'.repeat(20e6)", /^processor: the result is larger than 16777216 bytes of JSON$/],
+  ['a result of 20 MB', "c => new Array(2e5).fill('x'.repeat(97))", /^processor: the result is larger than 16777216 bytes of JSON$/],
   ['a result of 1 GB', "c => new Array(1000).fill('x'.repeat(1 << 20))", MEMORY],
 ]) {
   test(`${what} ends, the next chunk runs`, async (t) => {
