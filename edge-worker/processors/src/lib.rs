@@ -50,11 +50,11 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 10 million iterations, a million jobs, 512 calls, 64 KiB of source, 16 MiB of output.
+    /// 10 million iterations, 500,000 jobs, 512 calls, 64 KiB of source, 16 MiB of output.
     fn default() -> Self {
         Self {
             loop_iterations: 10_000_000,
-            promise_jobs: 1_000_000,
+            promise_jobs: 500_000,
             recursion: 512,
             source_bytes: 64 << 10,
             output_bytes: 16 << 20,
