@@ -87,6 +87,16 @@ test('10,000 small objects; a result of 16 MB', async (t) => {
   t.diagnostic(`${ms} ms, to and from workerd; an empty chunk ${(await run('c => c', [])).ms} ms`);
 });
 
+test('500 calls within calls, with and without builtins between, and 500 levels of a result', async () => {
+  assert.equal((await run('c => { const f = n => (n === 0 ? 0 : 1 + f(n - 1)); return f(500) }')).result, 500);
+  const throughMap = 'c => { const f = n => (n === 0 ? 0 : 1 + [n].map(() => f(n - 1))[0]); return f(160) }';
+  assert.equal((await run(throughMap)).result, 160);
+  const throughSort = `c => { const f = n => { [1, 2].sort(() => (n > 1 && f(n - 1), 0)); return n }; return f(160) }`;
+  assert.equal((await run(throughSort)).result, 160);
+  const { result } = await run('c => { let a = []; for (let i = 0; i < 499; i++) a = [a]; return a }');
+  assert.equal(JSON.stringify(result), nested(500));
+});
+
 test('chance is the same for every chunk', async () => {
   const source = 'c => [Math.random(), Math.random(), Math.random()]';
   const { result } = await run(source);
