@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::{
-    fuel, node,
+    fuel, node, pages,
     shell::Step,
     wasm::{Build, Compile},
 };
@@ -61,6 +61,7 @@ fn build_engine(dev: bool) -> anyhow::Result<()> {
     fs::create_dir_all(BINDINGS)?;
     let copy = Path::new(BINDINGS).join(ENGINE);
     fuel::meter(&module, &copy, ENGINE_STEPS)?;
+    pages::count(&copy)?;
     if !dev {
         node::wasm_opt(folder, &copy, &[])?;
     }

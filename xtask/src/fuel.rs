@@ -21,9 +21,16 @@ const BYTES_OF_STEP_LOG2: i64 = 6;
 /// Writes `module` to `out` with a count of steps that starts at `steps`.
 pub fn meter(module: &Path, out: &Path, steps: i64) -> anyhow::Result<()> {
     let mut module = Module::from_file(module).context("cannot read the module to be metered")?;
-    let start = ConstExpr::Value(Value::I64(steps));
-    let left = module.globals.add_local(ValType::I64, true, false, start);
-    module.exports.add("steps", left);
+    let mut global = |name, mutable| {
+        let start = ConstExpr::Value(Value::I64(steps));
+        let id = module
+            .globals
+            .add_local(ValType::I64, mutable, false, start);
+        module.exports.add(name, id);
+        id
+    };
+    global("steps_allowed", false);
+    let left = global("steps", true);
     let Module { funcs, locals, .. } = &mut module;
     for (_, function) in funcs.iter_local_mut() {
         Meter { left, function }.run(locals);

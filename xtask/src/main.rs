@@ -4,6 +4,7 @@ mod demo;
 mod edge;
 mod fuel;
 mod node;
+mod pages;
 mod peers;
 mod shell;
 mod test;

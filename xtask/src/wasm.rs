@@ -26,7 +26,7 @@ pub enum Build {
     Scalar,
     /// Shared memory and SIMD.
     Threads,
-    /// One thread, with a bound to its memory and nothing imported: the JavaScript engine.
+    /// One thread, in a bounded memory that is imported: the JavaScript engine.
     Processors,
 }
 
@@ -43,8 +43,9 @@ const MODULES: [Module; 8] = [
 
 /// Most memory of the threaded module, bytes: shared memory must be reserved at its start.
 const SHARED_MEMORY_BYTES: usize = 1 << 30;
-/// Most memory of the JavaScript engine, bytes; `edge-worker/shim/processors.js` tells it.
+/// Memory of the JavaScript engine, bytes: `edge-worker/shim/processors.js` makes it.
 const PROCESSORS_MEMORY_BYTES: usize = 64 << 20;
+const PROCESSORS_MEMORY_BYTES_AT_START: usize = 3 << 20;
 const PROCESSORS_STACK_BYTES: usize = 1 << 20;
 
 impl Module {
@@ -157,7 +158,8 @@ impl Build {
             ),
             Self::Processors => format!(
                 "--cfg getrandom_backend=\"custom\" \
-                 -C link-arg=--max-memory={PROCESSORS_MEMORY_BYTES} \
+                 -C link-arg=--import-memory -C link-arg=--max-memory={PROCESSORS_MEMORY_BYTES} \
+                 -C link-arg=--initial-memory={PROCESSORS_MEMORY_BYTES_AT_START} \
                  -C link-arg=-zstack-size={PROCESSORS_STACK_BYTES}"
             ),
         }
