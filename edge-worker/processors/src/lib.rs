@@ -16,9 +16,9 @@
 //! # Not bounded
 //! Wall time: steps are counted, not milliseconds. A chunk that uses them all takes seconds; where
 //! the platform's CPU limit is shorter, that ends the invocation. The free plan's 10 ms do so for
-//! all but small chunks. The memory of an instance that ended is the isolate's until its garbage
-//! is collected. Used as a library, without the module's bounds, neither memory nor the work of
-//! builtins has a limit.
+//! all but small chunks. The shim gives all instances one memory, one after the other and zeroed
+//! between: it stays as large as the largest chunk made it. Used as a library, without the module's
+//! bounds, neither memory nor the work of builtins has a limit.
 //!
 //! Other than natively: JSON nested at most 127 deep on its way in, and the engine's own words in
 //! the errors that it makes itself (`TypeError`, `SyntaxError`).
