@@ -1,4 +1,4 @@
-//! What isolates and Durable Objects send each other: a head in MessagePack, and the bytes beside
+//! What isolates and Durable Objects send each other: a head in postcard's format, and the bytes beside
 //! it, each behind its length. So that no payload is encoded or copied more than once.
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -16,7 +16,7 @@ pub(crate) fn encode<B: AsRef<[u8]>>(
     head: &impl Serialize,
     blobs: &[B],
 ) -> Result<Vec<u8>, ApiError> {
-    let head = rmp_serde::to_vec(head).map_err(internal)?;
+    let head = postcard::to_allocvec(head).map_err(internal)?;
     let bytes = blobs.iter().map(|b| 4 + b.as_ref().len()).sum::<usize>();
     let mut out = Vec::with_capacity(4 + head.len() + bytes);
     put(&mut out, &head)?;
@@ -35,7 +35,7 @@ fn put(out: &mut Vec<u8>, blob: &[u8]) -> Result<(), ApiError> {
 
 /// Reads a frame.
 pub(crate) fn decode<H: DeserializeOwned>(mut bytes: &[u8]) -> Result<Frame<H>, ApiError> {
-    let head = rmp_serde::from_slice(take(&mut bytes)?).map_err(internal)?;
+    let head = postcard::from_bytes(take(&mut bytes)?).map_err(internal)?;
     let mut blobs = Vec::new();
     while !bytes.is_empty() {
         blobs.push(take(&mut bytes)?.to_vec());

@@ -63,8 +63,9 @@ pub(crate) async fn respond_to(
     if method == "OPTIONS" {
         return preflight(origin.as_deref());
     }
-    let url = request.url()?;
-    let found = routes::find(&method, url.path());
+    let url = request.inner().url();
+    let (path, query) = split(&url);
+    let found = routes::find(&method, path);
     let route = found.as_ref().ok().map(|m| m.route);
     let answer = match found {
         Err(error) => Err(error),
@@ -76,8 +77,8 @@ pub(crate) async fn respond_to(
                 route: found.route,
                 param: found.param,
                 method: &method,
-                path: url.path(),
-                query: url.query().unwrap_or_default(),
+                path,
+                query,
                 content_type: content_type.as_deref().unwrap_or_default(),
                 accept: accept.as_deref().unwrap_or_default(),
                 request,
@@ -112,6 +113,14 @@ pub(crate) async fn respond_to(
         response = response.with_headers(headers);
     }
     Ok(response)
+}
+
+/// Path and query of a URL as the platform writes it: absolute, without a fragment.
+fn split(url: &str) -> (&str, &str) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let from = rest.find('/').unwrap_or(rest.len());
+    let rest = &rest[from..];
+    rest.split_once('?').unwrap_or((rest, ""))
 }
 
 fn respond_bytes(response: Response) -> worker::Result<(worker::Response, u64)> {
@@ -326,4 +335,16 @@ fn not_offered(route: Route) -> ApiError {
     };
     let message = format!("{} is not offered by this shell: {why}", route.info().path);
     ApiError::new(ErrorCode::NotImplemented, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn a_url_is_cut_into_path_and_query() {
+        assert_eq!(split("https://a.example:80/b/c?d=/e?f"), ("/b/c", "d=/e?f"));
+        assert_eq!(split("http://a/"), ("/", ""));
+        assert_eq!(split("http://a"), ("", ""));
+    }
 }

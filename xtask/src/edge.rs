@@ -63,7 +63,7 @@ fn build_engine(dev: bool) -> anyhow::Result<()> {
     fuel::meter(&module, &copy, ENGINE_STEPS)?;
     pages::count(&copy)?;
     if !dev {
-        node::wasm_opt(folder, &copy, &[])?;
+        node::wasm_opt(folder, &copy, &["-O2"])?;
     }
     Ok(())
 }
@@ -82,14 +82,14 @@ fn bundle(features: &str, dev: bool, out: &str, limit: Option<&str>) -> anyhow::
         package: "sommos-edge",
         features,
         build: Build::Simd,
-        level: "3",
+        level: "z",
         dev,
     }
     .run()?;
     bind(&module)?;
     if !dev {
         // The bindings catch what JavaScript throws.
-        let features = ["--enable-exception-handling"];
+        let features = ["-Oz", "--converge", "--enable-exception-handling"];
         node::wasm_opt(
             folder,
             &Path::new(BINDINGS).join("index_bg.wasm"),

@@ -24,15 +24,16 @@ pub fn install(folder: &Path) -> anyhow::Result<()> {
         .context("npm could not install the package's tools")
 }
 
-/// Makes a module smaller in place, with the wasm-opt of a folder's packages. Of wasm-opt's levels -O2 alone leaves the start of threads
-/// intact in Node 20. The inner loops of products stay functions of their own: inside a large one
-/// the engines' compilers keep their sums in memory.
+/// Makes a module smaller in place, with the wasm-opt of a folder's packages. The inner loops of
+/// products stay functions of their own: inside a large one the engines' compilers keep their sums
+/// in memory.
 ///
-/// `more` are further options: features that the compiler did not write into the module.
-pub fn wasm_opt(folder: &Path, module: &Path, more: &[&str]) -> anyhow::Result<()> {
+/// `options` are the level and features that the compiler did not write into the module. Of the
+/// levels -O2 alone leaves the start of threads intact in Node 20.
+pub fn wasm_opt(folder: &Path, module: &Path, options: &[&str]) -> anyhow::Result<()> {
     Step::new(folder.join("node_modules/.bin/wasm-opt"))
-        .args(["--no-inline=*block_f*", "-O2"])
-        .args(more)
+        .args(["--no-inline=*block_f*"])
+        .args(options)
         .args(["--strip-debug", "--strip-producers", "-o"])
         .args([module, module])
         .run()

@@ -84,7 +84,7 @@ impl Module {
         bindgen.generate(&out).context("wasm-bindgen")?;
         if !dev {
             let bound = out.join(format!("{}_bg.wasm", self.name));
-            node::wasm_opt(Path::new("pkg"), &bound, &[])?;
+            node::wasm_opt(Path::new("pkg"), &bound, &["-O2"])?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use sommos_core::wire::{
     cache::{self as wire, CacheGetOrLoad, CacheGetOrLoadRequest, CacheSet},
     decode, envelope,
 };
-use worker::{Context, Delay, Fetch, Url};
+use worker::{Context, Delay, Fetch};
 
 use super::{
     group_of, line_of, local,
@@ -153,13 +153,13 @@ async fn fetch(call: &Call, template: &str, key: &str) -> Result<Box<str>, ApiEr
         "{key}",
         &String::from(worker::js_sys::encode_uri_component(key)),
     );
-    let url = Url::parse(&url).map_err(|error| {
+    let request = worker::Request::new(&url, worker::Method::Get).map_err(|error| {
         let message = format!("the loader's URL {template:?} with this key: {error}");
         ApiError::new(ErrorCode::Internal, message)
     })?;
     let timeout_ms = call.settings.cache.load_timeout_ms;
-    let request = async {
-        let mut response = Fetch::Url(url).send().await.map_err(failed)?;
+    let loading = async {
+        let mut response = Fetch::Request(request).send().await.map_err(failed)?;
         match response.status_code() {
             200 => {}
             404 => return Err(wire::key_not_found()),
@@ -168,8 +168,8 @@ async fn fetch(call: &Call, template: &str, key: &str) -> Result<Box<str>, ApiEr
         read(&mut response, call.settings.limits.cache_value_bytes).await
     };
     let timeout = Delay::from(Duration::from_millis(timeout_ms));
-    pin_mut!(request, timeout);
-    let text = match select(request, timeout).await {
+    pin_mut!(loading, timeout);
+    let text = match select(loading, timeout).await {
         Either::Left((text, _)) => text?,
         Either::Right(_) => return Err(failed(format!("no answer within {timeout_ms} ms"))),
     };

@@ -31,7 +31,7 @@ pub(crate) enum StoreError {
     Decode(String),
     /// A record that cannot be written.
     #[error("a record cannot be encoded: {0}")]
-    Encode(#[from] rmp_serde::encode::Error),
+    Encode(#[from] postcard::Error),
 }
 
 impl From<worker::Error> for StoreError {
@@ -125,7 +125,7 @@ pub(crate) fn bytes(value: Option<SqlStorageValue>) -> Result<Vec<u8>, StoreErro
 }
 
 pub(crate) fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    rmp_serde::from_slice(bytes).map_err(|error| StoreError::Decode(error.to_string()))
+    postcard::from_bytes(bytes).map_err(|error| StoreError::Decode(error.to_string()))
 }
 
 /// The parts that a blob is stored in, numbered.

@@ -265,7 +265,7 @@ impl Directory {
             set_at: now,
             bytes: value.len() as u64,
         };
-        let data = rmp_serde::to_vec(&stored).map_err(|e| unreadable(e.into()))?;
+        let data = postcard::to_allocvec(&stored).map_err(|e| unreadable(e.into()))?;
         let sql = "INSERT INTO entries(version, data) VALUES(?, ?)";
         self.round
             .push((sql, vec![int(version), SqlStorageValue::Blob(data)]));

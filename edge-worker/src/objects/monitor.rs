@@ -238,7 +238,7 @@ fn save(state: &State, monitor: &Monitor) -> Result<(), StoreError> {
 fn save_allocations(state: &State, allocations: &AllocationTracker) -> Result<(), StoreError> {
     let database = Database::new(state.storage(), SCHEMA)?;
     let sql = "INSERT OR REPLACE INTO allocations(id, data) VALUES(1, ?)";
-    let data = SqlStorageValue::Blob(rmp_serde::to_vec(allocations)?);
+    let data = SqlStorageValue::Blob(postcard::to_allocvec(allocations)?);
     database.transaction(vec![(sql, vec![data])])
 }
 

@@ -155,7 +155,7 @@ impl SqlStore {
 }
 
 fn pack(value: &impl Serialize) -> Result<SqlStorageValue> {
-    Ok(SqlStorageValue::Blob(rmp_serde::to_vec(value)?))
+    Ok(SqlStorageValue::Blob(postcard::to_allocvec(value)?))
 }
 
 impl Store for SqlStore {
