@@ -28,8 +28,9 @@ const PROCESSORS_VARIABLE: &str = "SOMMOS_EDGE_PROCESSORS";
 
 /// Builds what is deployed into `edge-worker/build`, or with `processors` into
 /// `edge-worker/build-processors`, so that both can stand side by side. With `dev` without
-/// link-time optimization and wasm-opt, and sizes are not held to their limits.
-pub fn build(processors: bool, dev: bool) -> anyhow::Result<()> {
+/// link-time optimization and wasm-opt. Sizes are printed, and held to their limits unless `dev` or
+/// `any_size` is set.
+pub fn build(processors: bool, dev: bool, any_size: bool) -> anyhow::Result<()> {
     let asked = std::env::var_os(PROCESSORS_VARIABLE).is_some_and(|value| value == "1");
     let out = if processors {
         "build-processors"
@@ -42,7 +43,7 @@ pub fn build(processors: bool, dev: bool) -> anyhow::Result<()> {
     } else {
         ("", LIMIT_BYTES)
     };
-    let limit = (!dev).then_some(limit);
+    let limit = (!dev && !any_size).then_some(limit);
     bundle(features, dev, out, limit)
 }
 

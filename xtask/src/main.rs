@@ -41,6 +41,9 @@ enum Command {
         /// With JavaScript processors.
         #[arg(long)]
         processors: bool,
+        /// Print sizes, but do not hold them to their limits.
+        #[arg(long)]
+        any_size: bool,
         /// Build into edge-worker/build-panic what the tests of panics run, and nothing else.
         #[arg(long, conflicts_with = "processors")]
         test_panic: bool,
@@ -102,8 +105,11 @@ fn main() -> anyhow::Result<()> {
             ..
         } => edge::build_panicking(dev),
         Command::BuildEdge {
-            processors, dev, ..
-        } => edge::build(processors, dev),
+            processors,
+            dev,
+            any_size,
+            ..
+        } => edge::build(processors, dev, any_size),
         Command::Demo { build_only, port } => demo::run(build_only, port),
         Command::Serve { args } => cargo(["run", "--release", "--package", "sommos-server", "--"])
             .args(args)
