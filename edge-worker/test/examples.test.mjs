@@ -103,7 +103,9 @@ const get = async (path, base = edge.origin) => (await fetch(`${base}${path}`)).
 /** Asks until the piece of work has ended. */
 async function ended(path, base) {
   for (let tries = 0; tries < 600; tries += 1) {
-    const { data } = await get(path, base);
+    const answer = await get(path, base);
+    const { data } = answer;
+    assert.ok(data, `${path}: ${JSON.stringify(answer)}`);
     if (['completed', 'failed', 'cancelled'].includes(data.status)) return data;
     await sleep(50);
   }
@@ -253,6 +255,12 @@ describe("the description's request of a batch, with a JavaScript processor", ()
       body: JSON.stringify(request),
     });
 
+  const processed = batchRequest.data.map((item) => ({ ...item, processed: true }));
+  const results = async (origin, batchId) => {
+    const { data } = await get(`/api/performance/batch/${batchId}/results`, origin);
+    return data.chunks.flatMap((chunk) => chunk.items);
+  };
+
   test('the plain build answers 501 and says why; without the processor it runs', async () => {
     const refused = await send(edge.origin, batchRequest);
     assert.equal(refused.status, 501);
@@ -267,6 +275,8 @@ describe("the description's request of a batch, with a JavaScript processor", ()
     assert.equal(taken.status, 200);
     const { batchId } = await taken.json();
     assert.equal((await ended(`/api/performance/batch/${batchId}`)).status, 'completed');
+    // What runs where no processor is named does the same.
+    assert.deepEqual(await results(edge.origin, batchId), processed);
   });
 
   // `cargo xtask build-edge --processors` makes it.
@@ -274,12 +284,13 @@ describe("the description's request of a batch, with a JavaScript processor", ()
     test('the build with processors runs it', async () => {
       const { miniflare, origin } = await start(worker('build-processors'));
       try {
-        const { batchId } = await (await send(origin, batchRequest)).json();
+        const taken = await send(origin, batchRequest);
+        const answer = await taken.json();
+        assert.equal(taken.status, 200, JSON.stringify(answer));
+        const { batchId } = answer;
         const batch = await ended(`/api/performance/batch/${batchId}`, origin);
         assert.equal(batch.status, 'completed', JSON.stringify(batch.errors));
-        const results = await get(`/api/performance/batch/${batchId}/results`, origin);
-        const processed = batchRequest.data.map((item) => ({ ...item, processed: true }));
-        assert.deepEqual(results.data.results ?? results.data, processed);
+        assert.deepEqual(await results(origin, batchId), processed);
       } finally {
         await miniflare.dispose();
       }
