@@ -48,7 +48,7 @@ pub(crate) enum Answer {
 
 /// Answers one request; an error of ours becomes its JSON.
 pub(crate) async fn respond_to(
-    request: worker::Request,
+    mut request: worker::Request,
     env: &Env,
     context: &Context,
 ) -> worker::Result<worker::Response> {
@@ -56,10 +56,14 @@ pub(crate) async fn respond_to(
     let control = header(TEST_HEADER);
     let call = match Call::new(env, control.as_deref()) {
         Ok(call) => call,
-        Err(error) => return respond(refuse(&error)),
+        Err(error) => {
+            body::discard(&mut request).await;
+            return respond(refuse(&error));
+        }
     };
     let origin = header("origin").filter(|origin| call.settings.origins.allows(origin));
-    let method = request.method().to_string();
+    // `request.method()` takes every method that it does not know for GET.
+    let method = request.inner().method();
     if method == "OPTIONS" {
         return preflight(origin.as_deref());
     }
@@ -68,7 +72,10 @@ pub(crate) async fn respond_to(
     let found = routes::find(&method, path);
     let route = found.as_ref().ok().map(|m| m.route);
     let answer = match found {
-        Err(error) => Err(error),
+        Err(error) => {
+            body::discard(&mut request).await;
+            Err(error)
+        }
         Ok(found) => {
             let (content_type, accept) = (header("content-type"), header("accept"));
             let mut asked = Asked {

@@ -74,6 +74,12 @@ impl EdgeHost {
         self.name
     }
 
+    /// Where it listens: `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
     /// A fresh space as the vector wants it.
     #[must_use]
     pub fn open(&self, vector: &Vector) -> EdgeShell<'_> {

@@ -31,6 +31,9 @@ struct Cli {
     /// Absent real data is no failure.
     #[arg(long)]
     allow_missing: bool,
+    /// `limits` asks the edge worker in this folder of edge-worker, such as `build`.
+    #[arg(long, value_name = "BUILD")]
+    edge: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         seed: cli.seed.unwrap_or_else(clock_seed),
         data: cli.data,
         allow_missing: cli.allow_missing,
+        edge: cli.edge,
     };
     println!("seed {}", options.seed);
     let (mut passed, mut failed) = (0, 0);

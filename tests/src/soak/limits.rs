@@ -5,11 +5,12 @@ mod cases;
 use std::{thread, time::Instant};
 
 use anyhow::{Context as _, ensure};
-use cases::{JOB, JSON, SET};
+use cases::{Case, JOB, JSON, SET};
+use sommos_tests::edge_shell::EdgeHost;
 
 use super::{
     Options,
-    http::{Framing, text},
+    http::{Client, Framing, text},
     load::wait,
     server::{Folder, Server},
 };
@@ -30,7 +31,10 @@ const CROWD: usize = 64;
 const CROWD_BYTES: usize = 30 * MB;
 
 /// The check.
-pub(crate) fn check(_: &Options) -> anyhow::Result<()> {
+pub(crate) fn check(options: &Options) -> anyhow::Result<()> {
+    if let Some(build) = &options.edge {
+        return check_edge(build);
+    }
     let folder = Folder::new()?;
     // Decoding all the large bodies takes long where other work shares the processor.
     let args = [
@@ -54,10 +58,42 @@ pub(crate) fn check(_: &Options) -> anyhow::Result<()> {
         BESIDES >> 20
     );
     server.reset_peak()?;
+    let wrong = refused(&cases::all()?, &|| server.client())?;
+    println!("  peak so far: {} MB", server.memory("VmHWM")? >> 20);
+    crowds(&server)?;
+    let peak = server.memory("VmHWM")?;
+    println!("  peak: {} MB of {} MB", peak >> 20, bound >> 20);
+    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
+    ensure!(
+        peak <= bound,
+        "{} MB are more than {} MB",
+        peak >> 20,
+        bound >> 20
+    );
+    lives(server.client())
+}
+
+/// The same single requests to the edge worker. Its memory is the platform's to bound.
+fn check_edge(build: &str) -> anyhow::Result<()> {
+    let host = EdgeHost::start(build)?;
+    let address = host.origin().trim_start_matches("http://").parse()?;
+    let mut cases = cases::all()?;
+    for case in &mut cases {
+        if case.path.starts_with("/api/performance/test/") {
+            case.expected = (501, "NOT_IMPLEMENTED");
+        }
+    }
+    let wrong = refused(&cases, &|| Client::new(address))?;
+    println!("  {} requests, {} wrong", cases.len(), wrong.len());
+    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
+    lives(Client::new(address))
+}
+
+/// Sends each case and lists what was not answered as expected.
+fn refused(cases: &[Case], client: &dyn Fn() -> Client) -> anyhow::Result<Vec<String>> {
     let mut wrong = Vec::new();
-    for case in cases::all()? {
-        let answer = server
-            .client()
+    for case in cases {
+        let answer = client()
             .send("POST", case.path, case.lines, &case.body, case.framing)
             .with_context(|| case.name)?;
         let (status, code) = case.expected;
@@ -77,21 +113,11 @@ pub(crate) fn check(_: &Options) -> anyhow::Result<()> {
             ));
         }
     }
-    println!("  peak so far: {} MB", server.memory("VmHWM")? >> 20);
-    crowds(&server)?;
-    let peak = server.memory("VmHWM")?;
-    println!("  peak: {} MB of {} MB", peak >> 20, bound >> 20);
-    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
-    ensure!(
-        peak <= bound,
-        "{} MB are more than {} MB",
-        peak >> 20,
-        bound >> 20
-    );
-    let alive = server
-        .client()
-        .post(SET, r#"{"key":"k","value":1}"#)?
-        .status;
+    Ok(wrong)
+}
+
+fn lives(mut client: Client) -> anyhow::Result<()> {
+    let alive = client.post(SET, r#"{"key":"k","value":1}"#)?.status;
     ensure!(alive == 200, "afterwards: {alive}");
     Ok(())
 }

@@ -28,6 +28,8 @@ pub(crate) struct Options {
     pub(crate) data: PathBuf,
     /// Whether absent data is no failure.
     pub(crate) allow_missing: bool,
+    /// A build of the edge worker that `limits` asks in place of the server.
+    pub(crate) edge: Option<String>,
 }
 
 type Check = fn(&Options) -> anyhow::Result<()>;

@@ -69,7 +69,8 @@ impl Origins {
         }
         Err(ApiError::new(
             ErrorCode::Forbidden,
-            "this origin is not allowed; the server lists allowed ones in --cors-origin",
+            "this origin is not allowed; those that are stand in --cors-origin, at the edge in \
+             CORS_ORIGINS",
         ))
     }
 }
