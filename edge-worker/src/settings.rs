@@ -154,6 +154,8 @@ impl Settings {
     /// The native limits, but for those that an isolate's 128 MB of memory ask for.
     fn edge_limits() -> Limits {
         Limits {
+            matrix_elements: 4 << 20,
+            ratings: 2_000_000,
             queued_jobs: 20_000,
             chunk_bytes: 512 << 10,
             result_bytes: 32 << 20,

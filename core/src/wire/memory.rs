@@ -223,8 +223,11 @@ pub fn compress_refused(error: CompressError) -> ApiError {
     let message = error.to_string();
     match error {
         CompressError::Stopped(stopped) => stopped.into(),
-        CompressError::UnknownCodec(_) | CompressError::NotBuilt(_) => {
+        CompressError::UnknownCodec(_) => {
             ApiError::new(ErrorCode::UnknownName, message).at("algorithm")
+        }
+        CompressError::NotBuilt(_) => {
+            ApiError::new(ErrorCode::NotImplemented, message).at("algorithm")
         }
         CompressError::Level { .. } => ApiError::invalid("level", message),
         CompressError::TooLarge { .. } | CompressError::RatioExceeded { .. } => {
