@@ -173,6 +173,7 @@ fn package(tally: &mut Tally) -> anyhow::Result<()> {
 fn edge(tally: &mut Tally) -> anyhow::Result<()> {
     toolchain::node()?;
     toolchain::chromium()?;
+    tally.count(cargo(["test", "--package", "sommos-edge"]))?;
     // `build-edge` itself holds sizes to their limits.
     tally.check(edge::build(true, false, true));
     tally.check(edge::build_panicking(false));
