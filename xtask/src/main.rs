@@ -66,9 +66,9 @@ enum Command {
         #[arg(long, default_value_t = 4173)]
         port: u16,
     },
-    /// Run every test, or the groups named by --only; ends with one line `N passed, N failed`.
+    /// Run every test but `processors`, or the groups named by --only; ends with one line `N passed, N failed`.
     Test {
-        /// Groups: lint core server vectors package edge.
+        /// Groups: lint core server vectors package edge processors.
         #[arg(long)]
         only: Vec<String>,
     },

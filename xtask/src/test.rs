@@ -17,14 +17,17 @@ struct Tally {
 
 type Group = fn(&mut Tally) -> anyhow::Result<()>;
 
-const GROUPS: [(&str, Group); 6] = [
+/// The last is run only when it is named: the JavaScript engine alone takes minutes to compile.
+const GROUPS: [(&str, Group); 7] = [
     ("lint", lint),
     ("core", core),
     ("server", server),
     ("vectors", vectors),
     ("package", package),
     ("edge", edge),
+    (LONG, processors),
 ];
+const LONG: &str = "processors";
 
 /// Runs the groups named (none: all). Ends the process with 1 when anything failed.
 pub fn run(only: &[String]) -> anyhow::Result<()> {
@@ -34,7 +37,8 @@ pub fn run(only: &[String]) -> anyhow::Result<()> {
     }
     let mut total = Tally::default();
     for (name, group) in GROUPS {
-        if !only.is_empty() && !only.iter().any(|n| n == name) {
+        let named = only.iter().any(|n| n == name);
+        if !named && (!only.is_empty() || name == LONG) {
             continue;
         }
         let mut tally = Tally::default();
@@ -107,6 +111,8 @@ fn lint(tally: &mut Tally) -> anyhow::Result<()> {
     let clippy = cargo([
         "clippy",
         "--workspace",
+        "--exclude",
+        "sommos-processors",
         "--all-targets",
         "--features",
         "sommos-core/rayon,sommos-core/native-codecs,sommos-core/openapi",
@@ -169,21 +175,38 @@ fn package(tally: &mut Tally) -> anyhow::Result<()> {
     tally.count(Step::new("node").args(["pkg/test/demo.mjs"]))
 }
 
-/// The edge worker in workerd: as it is deployed, without and with processors, and with panics.
+/// The edge worker in workerd: as it is deployed, and with panics.
 fn edge(tally: &mut Tally) -> anyhow::Result<()> {
     toolchain::node()?;
     toolchain::chromium()?;
     tally.count(cargo(["test", "--package", "sommos-edge"]))?;
     // `build-edge` itself holds sizes to their limits.
-    tally.check(edge::build(true, false, true));
     tally.check(edge::build_panicking(false));
     tally.check(edge::build(false, false, true));
     tally.count(Step::new("node").args(["edge-worker/test/run.mjs"]))?;
-    for build in ["build", "build-processors"] {
-        let run = ["run", "--package", "sommos-tests", "--bin", "vectors_edge"];
-        tally.count(cargo(run).args(["--", build]))?;
+    tally.count(cargo(VECTORS_EDGE).args(["--", "build"]))
+}
+
+const VECTORS_EDGE: [&str; 5] = ["run", "--package", "sommos-tests", "--bin", "vectors_edge"];
+
+/// JavaScript processors at the edge.
+fn processors(tally: &mut Tally) -> anyhow::Result<()> {
+    toolchain::node()?;
+    let clippy = cargo(["clippy", "--all-targets", "--package", "sommos-processors"])
+        .args([
+            "--package",
+            "sommos-edge",
+            "--features",
+            "sommos-edge/processors",
+        ])
+        .args(["--", "-D", "warnings"]);
+    tally.check(clippy.run());
+    tally.count(cargo(["test", "--package", "sommos-processors"]))?;
+    tally.check(edge::build(true, false, false));
+    for part in ["processors", "examples"] {
+        tally.count(Step::new("node").args(["edge-worker/test/run.mjs", part]))?;
     }
-    Ok(())
+    tally.count(cargo(VECTORS_EDGE).args(["--", "build-processors"]))
 }
 
 #[cfg(test)]
