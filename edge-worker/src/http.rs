@@ -10,7 +10,7 @@ use sommos_core::{
         access::Origins,
         batch::Processor,
         jobs::WorkKind,
-        routes::{self, Route, Scope},
+        routes::{self, Part, Route, Scope},
     },
 };
 use worker::{Context, Env, Headers};
@@ -169,47 +169,30 @@ async fn answer(asked: &mut Asked<'_>) -> Result<Answer, ApiError> {
     if NOT_OFFERED.contains(&route) {
         return Err(not_offered(route));
     }
-    match route {
-        Route::HealthLive => Ok(json(br#"{"status":"live"}"#)),
-        Route::HealthReady => Ok(json(br#"{"status":"ready"}"#)),
-        Route::MemoryCompress | Route::MemoryDecompress => {
+    match route.part() {
+        Part::Cache => cache::answer(asked).await,
+        Part::Work if route == Route::BatchResults && asked.accept.contains(NDJSON) => {
+            batches::results(call, param).await
+        }
+        Part::Work => ask_jobs(call, &asked.command()).await,
+        Part::Monitoring => monitoring::ask(asked).await,
+        Part::Compression => {
             let body = body::read(asked).await?;
             let request = asked.core(&body);
             sommos_core::service::memory::call(route, &request, &call.settings.limits)
                 .map(Answer::Core)
         }
-        Route::JobSubmit => submit(WorkKind::Job, asked).await,
-        Route::TaskSubmit => submit(WorkKind::Task, asked).await,
-        Route::BatchProcess if asked.content_type.starts_with(NDJSON) => {
-            batches::process_lines(asked).await
-        }
-        Route::BatchProcess => process(asked).await,
-        Route::BatchResults if asked.accept.contains(NDJSON) => batches::results(call, param).await,
-        Route::JobGet
-        | Route::JobCancel
-        | Route::JobResult
-        | Route::JobRetry
-        | Route::JobList
-        | Route::JobMetrics
-        | Route::TaskGet
-        | Route::TaskCancel
-        | Route::TaskResult
-        | Route::TaskMetrics
-        | Route::BatchGet
-        | Route::BatchCancel
-        | Route::BatchResults
-        | Route::BatchMetrics => ask_jobs(call, &asked.command()).await,
-        Route::MemoryStats
-        | Route::MemoryAllocate
-        | Route::MemoryDeallocate
-        | Route::MetricsReport
-        | Route::MonitoringSummary
-        | Route::MonitoringMetrics
-        | Route::MonitoringAlerts
-        | Route::MonitoringExport
-        | Route::AlertResolve
-        | Route::Prometheus => monitoring::ask(asked).await,
-        _ => cache::answer(asked).await,
+        _ => match route {
+            Route::HealthLive => Ok(json(br#"{"status":"live"}"#)),
+            Route::HealthReady => Ok(json(br#"{"status":"ready"}"#)),
+            Route::JobSubmit => submit(WorkKind::Job, asked).await,
+            Route::TaskSubmit => submit(WorkKind::Task, asked).await,
+            Route::BatchProcess if asked.content_type.starts_with(NDJSON) => {
+                batches::process_lines(asked).await
+            }
+            Route::BatchProcess => process(asked).await,
+            other => Err(not_offered(other)),
+        },
     }
 }
 

@@ -8,7 +8,7 @@ use sommos_core::{
     wire::{
         ApiError,
         monitoring::route_index,
-        routes::{ROUTES, Route},
+        routes::{Part, ROUTES, Route},
     },
 };
 use worker::{AnalyticsEngineDataPointBuilder, Context, Delay};
@@ -38,7 +38,7 @@ thread_local! {
 
 /// Counts a request that was answered. Calls of monitoring are counted by the object itself.
 pub(crate) fn count(call: &Call, context: &Context, route: Option<Route>, status: u16, bytes: u64) {
-    if route.is_some_and(counted_there) {
+    if route.is_some_and(|route| route.part() == Part::Monitoring) {
         return;
     }
     let now = crate::call::now().0;
@@ -116,22 +116,6 @@ fn analyze(call: &Call, counts: &[Counted]) {
             return;
         }
     }
-}
-
-fn counted_there(route: Route) -> bool {
-    matches!(
-        route,
-        Route::MemoryStats
-            | Route::MemoryAllocate
-            | Route::MemoryDeallocate
-            | Route::MetricsReport
-            | Route::MonitoringSummary
-            | Route::MonitoringMetrics
-            | Route::MonitoringAlerts
-            | Route::MonitoringExport
-            | Route::AlertResolve
-            | Route::Prometheus
-    )
 }
 
 /// Asks the monitor's object, which gets the counts of this isolate and the cache's figures first.

@@ -15,7 +15,7 @@ use sommos_core::{
 };
 use worker::Env;
 
-/// Ended jobs that are kept: each takes some 500 bytes of the object's memory.
+/// Ended jobs that are kept: each has a record in the object's memory.
 const RECORDS_MAX: usize = 20_000;
 
 /// Everything that may be set. The names of the variables stand in [`Settings::read`].

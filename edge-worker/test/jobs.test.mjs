@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cleanUp, folder, Host } from './process.mjs';
+import { start, worker } from './workerd.mjs';
 
 const JOBS = 1000;
 const KILLS = 5;
@@ -166,4 +167,24 @@ test('a delayed job starts by the alarm alone, also after a kill', { timeout: 60
   const late = record.startedAt - record.createdAt - 3000;
   assert.ok(late >= 0 && late < 2500, `it started ${late} ms after its time`);
   host.kill();
+});
+
+test('claims that the queue does not take go back in line, their attempts not counted', { timeout: 60_000 }, async () => {
+  const absent = { queueProducers: undefined, queueConsumers: undefined };
+  const { miniflare, origin } = await start(worker('build', {}, absent));
+  try {
+    const ask = async (path, body) => {
+      const request = body && { method: 'POST', body: JSON.stringify(body) };
+      return (await (await fetch(`${origin}/api/performance/async/${path}`, request)).json()).data;
+    };
+    const job = { jobType: 'matrix_multiplication', data: { matrixA: [[1]], matrixB: [[2]] } };
+    const { jobId } = await ask('job', job);
+    const first = await ask(`job/${jobId}`);
+    await sleep(3500);
+    const later = await ask(`job/${jobId}`);
+    assert.ok(later.startedAt > first.startedAt, 'it was claimed anew');
+    assert.equal(later.attempts, 1);
+  } finally {
+    await miniflare.dispose();
+  }
 });

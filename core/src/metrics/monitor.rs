@@ -117,6 +117,12 @@ impl Monitor {
         self.traffic.count(route, status, bytes_out);
     }
 
+    /// Enters responses that were begun, answered and counted elsewhere; `bytes_out` is the sum of
+    /// theirs. Costs as much as one.
+    pub fn add_requests(&self, route: usize, status: u16, count: u64, bytes_out: u64) {
+        self.traffic.add_passed(route, status, count, bytes_out);
+    }
+
     /// Remembers an error; texts beyond their bound are cut off.
     pub fn record_error(
         &self,

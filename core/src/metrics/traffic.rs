@@ -223,12 +223,23 @@ impl Traffic {
         cell.bytes_out.fetch_add(bytes_out, Relaxed);
     }
 
+    /// Counts responses whose requests were not seen here, and whose durations are not known.
+    pub(super) fn add_passed(&self, route: usize, status: u16, count: u64, bytes_out: u64) {
+        self.started.fetch_add(count, Relaxed);
+        self.ended.fetch_add(count, Relaxed);
+        self.add_unmeasured(route, status, count, bytes_out);
+    }
+
     /// Counts a response whose duration is not known.
     pub(super) fn count(&self, route: usize, status: u16, bytes_out: u64) {
+        self.add_unmeasured(route, status, 1, bytes_out);
+    }
+
+    fn add_unmeasured(&self, route: usize, status: u16, count: u64, bytes_out: u64) {
         let cell = self.cells.get(route).or(self.cells.last());
         let Some(cell) = cell else { return };
         let class = &cell.classes[class_of(status)];
-        class.unmeasured.fetch_add(1, Relaxed);
+        class.unmeasured.fetch_add(count, Relaxed);
         cell.bytes_out.fetch_add(bytes_out, Relaxed);
     }
 

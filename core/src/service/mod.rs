@@ -27,7 +27,7 @@ use crate::{
     wire::{
         ApiError, ErrorCode,
         jobs::{SubmitDefaults, WorkKind},
-        routes::{self, Route},
+        routes::{self, Part, Route},
     },
 };
 
@@ -179,58 +179,24 @@ impl Service {
                 limit as u64,
             ));
         }
-        match route {
-            Route::CacheStats
-            | Route::CacheSet
-            | Route::CacheGet
-            | Route::CacheDelete
-            | Route::CacheClear
-            | Route::CacheGetMany
-            | Route::CacheSetMany
-            | Route::CacheKeys
-            | Route::CacheGetOrLoad
-            | Route::CacheInvalidateTag
-            | Route::CacheWarm => self.cache_call(now, route, param, request),
-            Route::JobSubmit => self.submit(now, WorkKind::Job, request),
-            Route::TaskSubmit => self.submit(now, WorkKind::Task, request),
-            Route::BatchProcess => self.process(now, request),
-            Route::JobGet
-            | Route::JobCancel
-            | Route::JobResult
-            | Route::JobRetry
-            | Route::JobList
-            | Route::JobMetrics
-            | Route::TaskGet
-            | Route::TaskCancel
-            | Route::TaskResult
-            | Route::TaskMetrics
-            | Route::BatchGet
-            | Route::BatchCancel
-            | Route::BatchResults
-            | Route::BatchMetrics => self.work.call(now, route, param, request),
-            Route::MemoryCompress | Route::MemoryDecompress => {
-                memory::call(route, request, &self.config.limits)
-            }
-            Route::MemoryStats
-            | Route::MemoryAllocate
-            | Route::MemoryDeallocate
-            | Route::MetricsReport
-            | Route::MonitoringSummary
-            | Route::MonitoringMetrics
-            | Route::MonitoringAlerts
-            | Route::MonitoringExport
-            | Route::AlertResolve
-            | Route::Prometheus => {
+        match route.part() {
+            Part::Cache => self.cache_call(now, route, param, request),
+            Part::Work => self.work.call(now, route, param, request),
+            Part::Compression => memory::call(route, request, &self.config.limits),
+            Part::Monitoring => {
                 let cache = self.cache_figures();
                 let limits = &self.config.limits;
                 self.monitoring
                     .call(now, route, param, request, cache, limits)
             }
-            Route::HealthLive => Ok(Response::json(br#"{"status":"live"}"#.to_vec())),
-            Route::HealthReady => Ok(Response::json(br#"{"status":"ready"}"#.to_vec())),
-            Route::TestLoad | Route::TestMemory | Route::Events | Route::OpenApi | Route::Docs => {
-                Err(not_offered(route))
-            }
+            Part::Submission | Part::Process => match route {
+                Route::JobSubmit => self.submit(now, WorkKind::Job, request),
+                Route::TaskSubmit => self.submit(now, WorkKind::Task, request),
+                Route::BatchProcess => self.process(now, request),
+                Route::HealthLive => Ok(Response::json(br#"{"status":"live"}"#.to_vec())),
+                Route::HealthReady => Ok(Response::json(br#"{"status":"ready"}"#.to_vec())),
+                other => Err(not_offered(other)),
+            },
         }
     }
 

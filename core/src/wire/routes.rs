@@ -15,6 +15,24 @@ pub enum Scope {
     Admin,
 }
 
+/// The part of a shell that answers a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Part {
+    /// Cached values.
+    Cache,
+    /// Submissions, which carry work.
+    Submission,
+    /// States, results and counters of work.
+    Work,
+    /// Compression, which has no state.
+    Compression,
+    /// Metrics, alerts and tracked allocations.
+    Monitoring,
+    /// What only a process can answer: health, tests, events, documents.
+    Process,
+}
+
 macro_rules! routes {
     ($($name:ident $method:ident $path:literal $scope:ident $summary:literal;)*) => {
         /// One call of the API.
@@ -28,6 +46,59 @@ macro_rules! routes {
             scope: Scope::$scope, summary: $summary, template: Template::of($path),
         },)*];
     };
+}
+
+impl Route {
+    /// The part of a shell that answers it.
+    #[must_use]
+    pub const fn part(self) -> Part {
+        match self {
+            Self::CacheStats
+            | Self::CacheSet
+            | Self::CacheGet
+            | Self::CacheDelete
+            | Self::CacheClear
+            | Self::CacheGetMany
+            | Self::CacheSetMany
+            | Self::CacheKeys
+            | Self::CacheWarm
+            | Self::CacheInvalidateTag
+            | Self::CacheGetOrLoad => Part::Cache,
+            Self::JobSubmit | Self::TaskSubmit | Self::BatchProcess => Part::Submission,
+            Self::JobGet
+            | Self::JobCancel
+            | Self::JobResult
+            | Self::JobRetry
+            | Self::JobList
+            | Self::JobMetrics
+            | Self::TaskGet
+            | Self::TaskCancel
+            | Self::TaskResult
+            | Self::TaskMetrics
+            | Self::BatchGet
+            | Self::BatchCancel
+            | Self::BatchResults
+            | Self::BatchMetrics => Part::Work,
+            Self::MemoryCompress | Self::MemoryDecompress => Part::Compression,
+            Self::MemoryStats
+            | Self::MemoryAllocate
+            | Self::MemoryDeallocate
+            | Self::MetricsReport
+            | Self::MonitoringSummary
+            | Self::MonitoringMetrics
+            | Self::MonitoringAlerts
+            | Self::MonitoringExport
+            | Self::AlertResolve
+            | Self::Prometheus => Part::Monitoring,
+            Self::HealthLive
+            | Self::HealthReady
+            | Self::TestLoad
+            | Self::TestMemory
+            | Self::Events
+            | Self::OpenApi
+            | Self::Docs => Part::Process,
+        }
+    }
 }
 
 /// One row of the route list. A path has at most one parameter, written `{name}`.

@@ -129,11 +129,11 @@ pub(super) fn distrust(call: &Call) {
         if memory.epochs.len() >= SPACES_MAX && !memory.epochs.contains_key(&*call.space) {
             *memory = Memory::default();
         }
-        let now = call.now.max(if call.by_hand() {
-            call.now
-        } else {
-            crate::call::now()
-        });
+        // What was asked for before this moment may have been answered before the removal.
+        let now = match call.by_hand() {
+            true => call.now,
+            false => crate::call::now(),
+        };
         memory.epochs.insert((&*call.space).into(), now);
     });
 }

@@ -3,7 +3,10 @@
 
 #![expect(missing_docs, reason = "`durable_object` writes methods without")]
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use sommos_core::{
@@ -21,17 +24,19 @@ use sommos_core::{
         routes,
     },
 };
-use worker::{DurableObject, Env, State, durable_object};
+use worker::{Delay, DurableObject, Env, State, durable_object};
 
 use super::{database::StoreError, entropy, framed, nothing, store::SqlStore};
 use crate::{
-    call::{Call, refuse, respond},
+    call::{Call, Object, refuse, respond},
     consumer::Ticket,
     frame::{self, Frame},
 };
 
 /// No bytes beside the head.
 const NONE: &[&[u8]] = &[];
+/// How long claims rest that the queue did not take.
+const RESEND: Duration = Duration::from_secs(2);
 
 /// What the queue's object is asked. Payloads, chunks and results travel beside it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -76,6 +81,8 @@ pub(crate) enum Command {
         percent: u8,
         failure: Option<WorkFailure>,
     },
+    /// Claims that no consumer got to hear of.
+    Unclaim(Vec<(JobId, u64)>),
     /// Nothing: look at the clock.
     Tick,
 }
@@ -198,10 +205,18 @@ impl JobQueue {
             .map(|claim| Ticket::new(call, claim))
             .collect();
         let call = call.clone();
+        let ids = claims.iter().map(|claim| (claim.id, claim.token)).collect();
         self.state.wait_until(async move {
-            if let Err(error) = Ticket::send(&call.env, tickets).await {
+            let Err(error) = Ticket::send(&call.env, tickets).await else {
+                return;
+            };
+            worker::console_error!("claims were not sent: {error}");
+            // The queue may be away for long: they must not be claimed again at once, over and over.
+            Delay::from(RESEND).await;
+            let unclaim = Command::Unclaim(ids);
+            if let Err(error) = call.ask::<&[u8], ()>(Object::Jobs, &unclaim, NONE).await {
                 // Their leases end, and the alarm puts them back in line.
-                worker::console_error!("claims were not sent: {error}");
+                worker::console_error!("claims were not given back: {error}");
             }
         });
     }
@@ -327,6 +342,12 @@ fn execute(
             };
             let counted = work.finish(now, id, token, percent, outcome);
             framed(&counted, NONE)
+        }
+        Command::Unclaim(claims) => {
+            for (id, token) in claims {
+                work.unclaim(now, id, token);
+            }
+            Ok(nothing())
         }
         Command::Tick => Ok(nothing()),
     }

@@ -61,8 +61,6 @@ CREATE TABLE IF NOT EXISTS allocations(id INTEGER PRIMARY KEY, data BLOB NOT NUL
 /// Changes wait so long before they are written, milliseconds: less than an idle object is kept in
 /// memory.
 const SAVE_MS: i64 = 5000;
-/// Counts of one call, at most: a count is one round of a loop.
-const COUNT_MAX: u64 = 100_000;
 
 /// The monitor's object.
 #[durable_object(alarm)]
@@ -192,14 +190,7 @@ fn add(monitor: &Monitor, counts: &[Counted]) {
     for counted in counts {
         let known = routes::ROUTES.len() as u32;
         let route = counted.route.map_or(known, |r| r.min(known)) as usize;
-        let count = counted.count.clamp(1, COUNT_MAX);
-        let each = counted.bytes / count;
-        for index in 0..count {
-            let rest = if index == 0 { counted.bytes % count } else { 0 };
-            monitor.request_started();
-            monitor.count_request(route, counted.status, each + rest);
-            monitor.request_ended();
-        }
+        monitor.add_requests(route, counted.status, counted.count, counted.bytes);
     }
 }
 
