@@ -42,10 +42,12 @@ pub struct Alert {
     /// What is wrong, for people.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub message: Box<str>,
-    /// The reading that raised it.
+    /// The reading that raised it, in the unit below.
     pub value: f64,
-    /// The rule's threshold.
+    /// The rule's threshold, in the unit below.
     pub threshold: f64,
+    /// The unit of the two.
+    pub unit: &'static str,
     /// When it was raised, Unix milliseconds.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub timestamp: Timestamp,
@@ -73,6 +75,7 @@ pub enum AlertEvent {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum AlertState {
     /// Nothing is wrong.
+    #[serde(rename = "ok")]
     Inactive,
     /// Alarming, but not for long enough.
     Pending,
@@ -80,12 +83,12 @@ pub enum AlertState {
     Firing,
     /// Its alert was resolved by hand and the reading has not recovered yet.
     Silenced,
+    /// It is not looked at.
+    Disabled,
 }
 
 /// One rule and where it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RuleStatus {
     /// The rule.
     pub rule: AlertRule,
@@ -214,6 +217,7 @@ impl Watch {
 
     fn state(&self) -> AlertState {
         match self.phase {
+            _ if !self.rule.enabled => AlertState::Disabled,
             Phase::Inactive => AlertState::Inactive,
             Phase::Pending { .. } => AlertState::Pending,
             Phase::Firing { .. } => AlertState::Firing,
@@ -245,6 +249,7 @@ impl Alert {
             message: super::clipped(&message, MESSAGE_BYTES_MAX),
             value,
             threshold,
+            unit: rule.name.unit(),
             timestamp: now,
             resolved: false,
             resolved_at: None,
@@ -294,7 +299,7 @@ impl Alerts {
         entropy: &mut dyn FnMut() -> [u8; 16],
     ) -> Vec<AlertEvent> {
         let mut events = Vec::new();
-        for watch in &mut self.watches {
+        for watch in self.watches.iter_mut().filter(|watch| watch.rule.enabled) {
             events.extend(watch.step(now, read(watch.rule.name), entropy));
         }
         for event in &events {
@@ -335,6 +340,13 @@ impl Alerts {
 
     pub(super) fn ended(&self) -> impl Iterator<Item = &Alert> {
         self.ended.iter()
+    }
+
+    /// The thresholds of the rules that are enabled.
+    pub(super) fn thresholds(&self) -> Vec<(AlertName, f64)> {
+        let rules = self.watches.iter().map(|watch| &watch.rule);
+        let enabled = rules.filter(|rule| rule.enabled);
+        enabled.map(|rule| (rule.name, rule.threshold)).collect()
     }
 
     pub(super) fn statuses(&self) -> Vec<RuleStatus> {

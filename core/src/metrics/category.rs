@@ -316,7 +316,7 @@ pub struct Point {
 pub(super) const COLUMNS: usize = start_of(Category::ALL.len());
 
 /// The first column of the category of this place in [`Category::ALL`].
-const fn start_of(place: usize) -> usize {
+pub(super) const fn start_of(place: usize) -> usize {
     let (mut start, mut i) = (0, 0);
     while i < place {
         start += Category::ALL[i].columns().len();

@@ -34,6 +34,9 @@ pub enum MonitorError {
         /// What would be right.
         expected: &'static str,
     },
+    /// Settings of rules that are no JSON array of them.
+    #[error("alert rules: {0}")]
+    InvalidSettings(String),
     /// Two rules of one name.
     #[error("alert rule {0} is given twice; give each name once")]
     DuplicateRule(&'static str),
@@ -73,6 +76,16 @@ pub enum MonitorError {
     /// A step of 0 ms.
     #[error("the step must be at least 1 ms")]
     InvalidStep,
+    /// A window of trends that is too short or too long.
+    #[error("a window of {ms} ms; it must be {min} to {max}")]
+    InvalidWindow {
+        /// Asked for, milliseconds.
+        ms: u64,
+        /// Shortest, milliseconds.
+        min: u64,
+        /// Longest, milliseconds.
+        max: u64,
+    },
     /// No alert of this id is open or remembered.
     #[error("no alert {0:?}")]
     UnknownAlert(String),

@@ -145,6 +145,10 @@ pub(super) struct History {
 impl History {
     /// Heap bytes, allocated at once: 2,162 rows.
     pub(super) const BYTES: usize = (Self::ROWS[0] + Self::ROWS[1]) * size_of::<Row>();
+    /// Five-second rows are so far apart, milliseconds.
+    pub(super) const FINE_STEP_MS: u64 = FINE.0;
+    /// Rows of minutes, likewise.
+    pub(super) const COARSE_STEP_MS: u64 = COARSE.0;
     /// Rows of either resolution at most.
     pub(super) const ROWS: [usize; 2] = [
         Level::capacity(FINE.0, FINE.1),

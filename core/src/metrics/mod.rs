@@ -41,9 +41,13 @@ mod prometheus;
 mod record;
 mod rule;
 mod sample;
+mod settings;
+mod slope;
 mod snapshot;
 mod state;
 mod traffic;
+mod trend;
+pub mod unit;
 mod view;
 mod vitals;
 mod window;
@@ -65,8 +69,10 @@ pub use sample::{
     ApiCurrent, Current, MlCurrent, Summary, SummaryApplication, SummaryCache, SummaryDatabase,
     SummaryMl, SummarySystem,
 };
+pub use settings::RuleSettings;
 pub use snapshot::SnapshotError;
 pub use traffic::{Endpoint, Route};
+pub use trend::{Direction, Outlier, Trend, Trends};
 pub use vitals::{Rating, VitalMetrics, WebMetric};
 pub use window::{WindowStats, Windows};
 

@@ -9,7 +9,7 @@ use super::{
     history::History,
     record::Records,
     state::{State, reading, snapshot},
-    traffic::Traffic,
+    traffic::{REPORTED_MAX, Traffic},
     vitals::Vitals,
     window::Rolling,
 };
@@ -40,6 +40,8 @@ impl Drop for InFlight<'_> {
 impl Monitor {
     /// The route index of requests that no listed route answers.
     pub const OTHER: usize = usize::MAX;
+    /// Routes of the host application's that are counted apart, each 8.4 KB once it is reported.
+    pub const REPORTED_ROUTES_MAX: usize = REPORTED_MAX;
 
     /// A registry whose counters begin at `now`.
     ///
@@ -121,6 +123,22 @@ impl Monitor {
     /// theirs. Costs as much as one.
     pub fn add_requests(&self, route: usize, status: u16, count: u64, bytes_out: u64) {
         self.traffic.add_passed(route, status, count, bytes_out);
+    }
+
+    /// Counts a request that the host application answered, beside those of this instance: in the
+    /// totals, the windows and the alerts, and apart by route for the first
+    /// [`Self::REPORTED_ROUTES_MAX`]; later routes count as `other`. A listed route counts as
+    /// itself.
+    pub fn record_host_request(
+        &self,
+        method: &str,
+        route: &str,
+        status: u16,
+        duration_us: u64,
+        bytes_out: u64,
+    ) {
+        let route = Route::new(method, route);
+        self.traffic.report(route, status, duration_us, bytes_out);
     }
 
     /// Remembers an error; texts beyond their bound are cut off.

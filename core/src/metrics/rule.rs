@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::MonitorError;
+use super::{MonitorError, unit};
 
 /// What a rule watches. The reading that it compares stands beside each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,6 +49,31 @@ impl AlertName {
 
     pub(super) const fn low_is_bad(self) -> bool {
         matches!(self, Self::CacheLowHitRate)
+    }
+
+    /// The unit of its readings and its threshold.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::HighCpu | Self::HighMemory | Self::HighErrorRate | Self::CacheLowHitRate => {
+                unit::PERCENT
+            }
+            Self::HighResponseTime => unit::MS,
+            Self::DatabaseSlowQueries => unit::COUNT,
+        }
+    }
+
+    /// Where its reading stands: in a system sample, or in the summary.
+    #[must_use]
+    pub const fn metric(self) -> &'static str {
+        match self {
+            Self::HighCpu => "system.cpuPercent",
+            Self::HighMemory => "system.memoryPercent",
+            Self::HighResponseTime => "windows.1m.p95Ms",
+            Self::HighErrorRate => "windows.1m.errorRate",
+            Self::CacheLowHitRate => "windows.5m.hitRate",
+            Self::DatabaseSlowQueries => "windows.1m.slowQueries",
+        }
     }
 
     pub(super) const fn words(self) -> (&'static str, &'static str) {
@@ -98,6 +123,13 @@ pub struct AlertRule {
     pub severity: Severity,
     /// Requests, lookups, queries or system samples behind a reading that counts.
     pub min_samples: u64,
+    /// Whether it is looked at. Default true.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl AlertRule {
@@ -133,11 +165,22 @@ impl AlertRule {
         }
     }
 
+    /// The reading that is well again, in the rule's unit: at or below it, at or above it where low
+    /// is bad.
+    #[must_use]
+    pub fn clear(&self) -> f64 {
+        if self.name.low_is_bad() {
+            (self.threshold + self.hysteresis).min(100.0)
+        } else {
+            self.threshold - self.hysteresis
+        }
+    }
+
     pub(super) fn recovered(&self, value: f64) -> bool {
         if self.name.low_is_bad() {
-            value >= (self.threshold + self.hysteresis).min(100.0)
+            value >= self.clear()
         } else {
-            value <= self.threshold - self.hysteresis
+            value <= self.clear()
         }
     }
 }
@@ -187,6 +230,7 @@ impl Thresholds {
             hysteresis: threshold / 10.0,
             severity,
             min_samples,
+            enabled: true,
         };
         vec![
             rule(N::HighCpu, self.cpu, 60_000, 1, S::Warning),

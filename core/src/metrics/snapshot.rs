@@ -26,10 +26,10 @@ use super::{
 use crate::time::Timestamp;
 
 const MAGIC: [u8; 4] = *b"SMet";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEAD_BYTES: usize = 13;
 
-// Version 1 stands for these. Who changes one, or any order in which fields are packed, gives the
+// Version 2 stands for these. Who changes one, or any order in which fields are packed, gives the
 // format another version.
 const _: () = assert!(COLUMNS == 38 && BUCKETS == 896 && CLASSES == 5 && BOUNDARIES_US.len() == 14);
 
@@ -109,8 +109,8 @@ impl Monitor {
     ///
     /// - Routes are found again by method and template. What belongs to one that is no longer
     ///   listed counts as `other`, so that totals go on; a new one begins at zero.
-    /// - Alerts are found again by their rule's name; where the rule is gone, an open alert is
-    ///   dropped. Alerts that ended stay remembered.
+    /// - Alerts are found again by their rule's name; where the rule is gone or disabled, an open
+    ///   alert is dropped. Alerts that ended stay remembered.
     /// - A shorter history keeps the youngest rows.
     /// - No request is in flight; those begun stay counted.
     /// - The windows cover the time between, as after any pause; they begin at `now` when the

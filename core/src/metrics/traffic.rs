@@ -1,6 +1,7 @@
 //! The hot path: requests counted by route and status class, with atomics only.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
@@ -26,6 +27,8 @@ pub(super) const CLASSES: usize = 5;
 /// The place of 5xx.
 pub(super) const SERVER_ERROR: usize = 4;
 const CLIENT_ERROR: usize = 3;
+/// Routes of the host application's that are counted apart; more are counted as `other`.
+pub(super) const REPORTED_MAX: usize = 128;
 
 /// One route as counted: the method is part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +69,35 @@ pub(super) struct RouteCell {
     pub(super) durations: AtomicHistogram,
     pub(super) classes: [ClassCell; CLASSES],
     pub(super) bytes_out: AtomicU64,
+}
+
+impl RouteCell {
+    fn record(&self, status: u16, duration_us: u64, bytes_out: u64) {
+        // An hour at most, as in the histogram: no sum can overflow.
+        let duration_us = duration_us.min(VALUE_MAX);
+        self.durations.record(duration_us);
+        let bucket = BOUNDARIES_US.partition_point(|&end| end < duration_us);
+        let class = &self.classes[class_of(status)];
+        class.buckets[bucket].fetch_add(1, Relaxed);
+        class.sum_us.fetch_add(duration_us, Relaxed);
+        self.bytes_out.fetch_add(bytes_out, Relaxed);
+    }
+
+    fn counts(&self) -> [ClassCounts; CLASSES] {
+        let load = |cell: &ClassCell| ClassCounts {
+            buckets: core::array::from_fn(|i| cell.buckets[i].load(Relaxed)),
+            sum_us: cell.sum_us.load(Relaxed),
+            unmeasured: cell.unmeasured.load(Relaxed),
+        };
+        self.classes.each_ref().map(load)
+    }
+}
+
+/// A route that the host application reports, counted since its first request.
+#[derive(Debug)]
+struct Reported {
+    route: Route,
+    cell: RouteCell,
 }
 
 /// A copy of one route's counters of one status class.
@@ -138,6 +170,35 @@ pub struct Endpoint {
     pub bytes_out: u64,
 }
 
+impl Endpoint {
+    /// None of a route that never answered.
+    fn new(route: &Route, cell: &RouteCell) -> Option<Self> {
+        let classes = cell.counts();
+        let responses: u64 = classes.iter().map(ClassCounts::count).sum();
+        if responses == 0 {
+            return None;
+        }
+        let mut durations = Histogram::default();
+        cell.durations.add_to(&mut durations);
+        let ms = |q| durations.quantile(q).map(|us| rounded(us / 1000.0, 3));
+        let sum_us: u64 = classes.iter().map(|class| class.sum_us).sum();
+        let errors = classes[SERVER_ERROR].count();
+        Some(Self {
+            method: route.method.clone(),
+            route: route.template.clone(),
+            responses,
+            client_errors: classes[CLIENT_ERROR].count(),
+            errors,
+            error_rate: percent(errors as f64, responses as f64),
+            response_time: mean_ms(sum_us, classes.iter().map(ClassCounts::measured).sum()),
+            p50_ms: ms(0.5),
+            p95_ms: ms(0.95),
+            p99_ms: ms(0.99),
+            bytes_out: cell.bytes_out.load(Relaxed),
+        })
+    }
+}
+
 /// No status (0) and nonsense count as failures of the server.
 const fn class_of(status: u16) -> usize {
     match status / 100 {
@@ -156,14 +217,18 @@ pub(super) fn mean_ms(sum_us: u64, measured: u64) -> Option<f64> {
 pub(super) struct Traffic {
     routes: Vec<Route>,
     pub(super) cells: Vec<RouteCell>,
+    /// Filled from the front; a route's index goes on after the cells.
+    reported: Vec<OnceLock<Box<Reported>>>,
     pub(super) started: AtomicU64,
     pub(super) ended: AtomicU64,
 }
 
 impl Traffic {
-    /// Heap bytes of `routes` routes and `other`.
+    /// Heap bytes of `routes` routes and `other`, and of as many reported ones as there may be.
     pub(super) const fn bytes_max(routes: usize) -> usize {
-        (routes + 1) * (size_of::<RouteCell>() + size_of::<Route>() + 2 * Route::TEXT_BYTES_MAX)
+        let text = 2 * Route::TEXT_BYTES_MAX;
+        (routes + 1) * (size_of::<RouteCell>() + size_of::<Route>() + text)
+            + REPORTED_MAX * (size_of::<OnceLock<Box<Reported>>>() + size_of::<Reported>() + text)
     }
 
     pub(super) fn new(mut routes: Vec<Route>) -> Self {
@@ -176,6 +241,7 @@ impl Traffic {
         Self {
             routes,
             cells,
+            reported: (0..REPORTED_MAX).map(|_| OnceLock::new()).collect(),
             started: AtomicU64::new(0),
             ended: AtomicU64::new(0),
         }
@@ -212,15 +278,41 @@ impl Traffic {
     pub(super) fn record(&self, route: usize, status: u16, duration_us: u64, bytes_out: u64) {
         let cell = self.cells.get(route).or(self.cells.last());
         let Some(cell) = cell else { return };
-        let class = class_of(status);
-        // An hour at most, as in the histogram: no sum can overflow.
-        let duration_us = duration_us.min(VALUE_MAX);
-        cell.durations.record(duration_us);
-        let bucket = BOUNDARIES_US.partition_point(|&end| end < duration_us);
-        let class = &cell.classes[class];
-        class.buckets[bucket].fetch_add(1, Relaxed);
-        class.sum_us.fetch_add(duration_us, Relaxed);
-        cell.bytes_out.fetch_add(bytes_out, Relaxed);
+        cell.record(status, duration_us, bytes_out);
+    }
+
+    /// Counts a request of the host application's: one of the listed routes, else one of its own.
+    pub(super) fn report(&self, route: Route, status: u16, duration_us: u64, bytes_out: u64) {
+        self.start();
+        self.end();
+        let listed = self.routes.iter().position(|known| *known == route);
+        let cell = listed.and_then(|index| self.cells.get(index));
+        let cell = cell.or_else(|| self.reported_cell(&route));
+        if let Some(cell) = cell.or(self.cells.last()) {
+            cell.record(status, duration_us, bytes_out);
+        }
+    }
+
+    /// The cell of a route of the host application's; none when there are too many already.
+    pub(super) fn reported_cell(&self, route: &Route) -> Option<&RouteCell> {
+        let new = || {
+            Box::new(Reported {
+                route: route.clone(),
+                cell: RouteCell::default(),
+            })
+        };
+        // Where another thread was faster with another route, the next place is tried.
+        let reported = self.reported.iter().map(|place| place.get_or_init(new));
+        let mut cells = reported.filter(|reported| reported.route == *route);
+        cells.next().map(|reported| &reported.cell)
+    }
+
+    pub(super) fn cell(&self, index: usize) -> Option<&RouteCell> {
+        let reported = || {
+            let place = self.reported.get(index.checked_sub(self.cells.len())?)?;
+            place.get().map(|reported| &reported.cell)
+        };
+        self.cells.get(index).or_else(reported)
     }
 
     /// Counts responses whose requests were not seen here, and whose durations are not known.
@@ -243,7 +335,7 @@ impl Traffic {
         cell.bytes_out.fetch_add(bytes_out, Relaxed);
     }
 
-    /// A copy of everything together; O(896 a route).
+    /// A copy of everything together; O(896 a route that answered).
     pub(super) fn totals(&self) -> Totals {
         // Ended before started: a request between the two loads must not give a negative number.
         let ended = self.ended.load(Relaxed);
@@ -253,8 +345,8 @@ impl Traffic {
             in_flight: started.saturating_sub(ended),
             ..Totals::default()
         };
-        for (index, cell) in self.cells.iter().enumerate() {
-            let counts = self.classes(index);
+        for cell in self.cells.iter().chain(self.reported().map(|r| &r.cell)) {
+            let counts = cell.counts();
             for (sum, class) in totals.classes.iter_mut().zip(&counts) {
                 *sum += class.count();
                 totals.measured += class.measured();
@@ -270,60 +362,44 @@ impl Traffic {
         totals
     }
 
-    pub(super) fn routes(&self) -> &[Route] {
-        &self.routes
+    /// The listed routes with `other`, then the reported ones; a route's place is its index.
+    pub(super) fn routes(&self) -> Vec<&Route> {
+        let reported = self.reported().map(|reported| &reported.route);
+        self.routes.iter().chain(reported).collect()
+    }
+
+    fn reported(&self) -> impl Iterator<Item = &Reported> {
+        self.reported
+            .iter()
+            .map_while(|place| place.get().map(|reported| &**reported))
     }
 
     pub(super) fn bytes_out(&self, route: usize) -> u64 {
-        self.cells[route].bytes_out.load(Relaxed)
+        self.cell(route)
+            .map_or(0, |cell| cell.bytes_out.load(Relaxed))
     }
 
     pub(super) fn classes(&self, route: usize) -> [ClassCounts; CLASSES] {
-        let load = |cell: &ClassCell| ClassCounts {
-            buckets: core::array::from_fn(|i| cell.buckets[i].load(Relaxed)),
-            sum_us: cell.sum_us.load(Relaxed),
-            unmeasured: cell.unmeasured.load(Relaxed),
-        };
-        self.cells[route].classes.each_ref().map(load)
+        self.cell(route).map(RouteCell::counts).unwrap_or_default()
     }
 
     /// Every route that answered at least once.
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
-        (0..self.cells.len())
-            .filter_map(|i| self.endpoint(i))
+        let listed = self.routes.iter().zip(&self.cells);
+        let reported = self.reported().map(|r| (&r.route, &r.cell));
+        listed
+            .chain(reported)
+            .filter_map(|(route, cell)| Endpoint::new(route, cell))
             .collect()
-    }
-
-    fn endpoint(&self, index: usize) -> Option<Endpoint> {
-        let classes = self.classes(index);
-        let responses: u64 = classes.iter().map(ClassCounts::count).sum();
-        if responses == 0 {
-            return None;
-        }
-        let mut durations = Histogram::default();
-        self.cells[index].durations.add_to(&mut durations);
-        let ms = |q| durations.quantile(q).map(|us| rounded(us / 1000.0, 3));
-        let sum_us: u64 = classes.iter().map(|class| class.sum_us).sum();
-        let errors = classes[SERVER_ERROR].count();
-        Some(Endpoint {
-            method: self.routes[index].method.clone(),
-            route: self.routes[index].template.clone(),
-            responses,
-            client_errors: classes[CLIENT_ERROR].count(),
-            errors,
-            error_rate: percent(errors as f64, responses as f64),
-            response_time: mean_ms(sum_us, classes.iter().map(ClassCounts::measured).sum()),
-            p50_ms: ms(0.5),
-            p95_ms: ms(0.95),
-            p99_ms: ms(0.99),
-            bytes_out: self.bytes_out(index),
-        })
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
         let text = |route: &Route| route.method.len() + route.template.len();
+        let reported = |r: &Reported| size_of::<Reported>() + text(&r.route);
         self.routes.capacity() * size_of::<Route>()
             + self.routes.iter().map(text).sum::<usize>()
             + self.cells.capacity() * size_of::<RouteCell>()
+            + self.reported.capacity() * size_of::<OnceLock<Box<Reported>>>()
+            + self.reported().map(reported).sum::<usize>()
     }
 }

@@ -3,11 +3,14 @@
 use super::{
     Alert, ApiCurrent, Category, CategoryData, Current, Endpoint, ErrorReport, ExportRange,
     HistorySection, MetricsExport, MlCurrent, Monitor, MonitorError, Point, RuleStatus, Summary,
-    VitalMetrics, Windows, export::points, history::Row, state::snapshot,
+    VitalMetrics, Windows, alert::HISTORY_MAX, export::points, history::Row, state::snapshot,
 };
 use crate::time::Timestamp;
 
 impl Monitor {
+    /// Alerts that ended and are remembered, at most.
+    pub const ALERT_HISTORY_MAX: usize = HISTORY_MAX;
+
     /// Open alerts, at most one a rule.
     #[must_use]
     pub fn alerts(&self) -> Vec<Alert> {

@@ -110,6 +110,9 @@ impl Monitoring {
             Route::MonitoringSummary => envelope::data(&monitor.summary(now))?,
             Route::MonitoringMetrics => wire::metrics(monitor, now, request.query)?,
             Route::MonitoringAlerts => wire::alerts(monitor)?,
+            Route::MonitoringTrends => wire::trends(monitor, now, request.query)?,
+            Route::MonitoringRules => wire::rules(monitor)?,
+            Route::AlertHistory => wire::alert_history(monitor, request.query)?,
             Route::AlertResolve => wire::resolve(monitor, now, param)?,
             Route::MonitoringExport => {
                 let (content_type, body) = wire::export(monitor, now, request.query, &[])?;

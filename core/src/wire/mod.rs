@@ -16,5 +16,7 @@ pub mod openapi;
 pub mod routes;
 pub mod tasks;
 pub mod testing;
+#[cfg(feature = "openapi")]
+pub mod units;
 
 pub use error::{ApiError, ErrorCode};

@@ -46,7 +46,7 @@ impl Shape {
 
 /// Collects the schemas that are referred to.
 #[derive(Default)]
-pub(super) struct Schemas(Map<String, Value>);
+pub struct Schemas(Map<String, Value>);
 
 impl Schemas {
     /// A reference to a type's schema, which is collected with those it refers to.
@@ -81,17 +81,40 @@ fn to_json(schema: &openapi::RefOr<openapi::schema::Schema>) -> Value {
     serde_json::to_value(schema).unwrap_or_default()
 }
 
+/// What a shell answers a call with, where the type is the shell's own.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnAnswer {
+    route: Route,
+    collect: fn(&mut Schemas) -> Value,
+}
+
+impl OwnAnswer {
+    /// `T` in the envelope.
+    #[must_use]
+    pub fn of<T: ToSchema>(route: Route) -> Self {
+        Self {
+            route,
+            collect: Schemas::data::<T>,
+        }
+    }
+}
+
 /// The whole document as JSON.
 #[must_use]
-pub fn document() -> Value {
+pub fn document(own: &[OwnAnswer]) -> Value {
     let mut schemas = Schemas::default();
     let error = schemas.of::<error::ErrorBody<'_>>();
     let mut paths = Map::new();
     for info in ROUTES {
-        let operation = operation(info, &mut schemas, &error);
+        let mut shape = shape(info.route, &mut schemas);
+        if let Some(own) = own.iter().find(|own| own.route == info.route) {
+            shape.response = (own.collect)(&mut schemas);
+        }
+        let operation = operation(info, shape, &error);
         let path = paths.entry(info.path).or_insert_with(|| json!({}));
         path[info.method.to_lowercase()] = operation;
     }
+    super::units::annotate(&mut paths, &mut schemas.0);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -99,7 +122,7 @@ pub fn document() -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Cache, background jobs, batches, parallel tasks, memory and monitoring. \
                 Times are Unix milliseconds, durations milliseconds, sizes bytes, unless a field says \
-                otherwise. Every answer is {success, data | message} or {success: false, code, error, \
+                otherwise; numbers of monitoring and tests name their unit as x-unit. Every answer is {success, data | message} or {success: false, code, error, \
                 field}.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
@@ -111,8 +134,7 @@ pub fn document() -> Value {
     })
 }
 
-fn operation(info: &RouteInfo, schemas: &mut Schemas, error: &Value) -> Value {
-    let shape = shape(info.route, schemas);
+fn operation(info: &RouteInfo, shape: Shape, error: &Value) -> Value {
     let content = |types: &[&str], schema: &Value| -> Value {
         let entry = |t: &&str| {
             let json = t.contains("json") && !t.contains("ndjson");
@@ -449,6 +471,9 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
         | Route::MonitoringMetrics
         | Route::MonitoringAlerts
         | Route::MonitoringExport
+        | Route::MonitoringTrends
+        | Route::MonitoringRules
+        | Route::AlertHistory
         | Route::AlertResolve
         | Route::Prometheus => super::monitoring::shape(route, s),
         Route::Events => Shape {

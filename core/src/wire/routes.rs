@@ -88,6 +88,9 @@ impl Route {
             | Self::MonitoringMetrics
             | Self::MonitoringAlerts
             | Self::MonitoringExport
+            | Self::MonitoringTrends
+            | Self::MonitoringRules
+            | Self::AlertHistory
             | Self::AlertResolve
             | Self::Prometheus => Part::Monitoring,
             Self::HealthLive
@@ -209,6 +212,9 @@ routes! {
     MonitoringMetrics GET  "/api/performance/monitoring/metrics"          Read   "Samples of a category over a range of time";
     MonitoringAlerts GET   "/api/performance/monitoring/alerts"           Read   "Open alerts";
     MonitoringExport GET   "/api/performance/monitoring/export"           Read   "Metrics as JSON, CSV or Prometheus text";
+    MonitoringTrends GET   "/api/performance/monitoring/trends"           Read   "Slope, change, outliers and time to threshold of a category's figures";
+    MonitoringRules GET    "/api/performance/monitoring/rules"            Read   "Alert rules and where each stands";
+    AlertHistory    GET    "/api/performance/monitoring/alerts/history"   Read   "Alerts that ended, newest first";
     AlertResolve    POST   "/api/performance/monitoring/alert/{id}/resolve" Write "Resolve an alert by hand";
     TestLoad        POST   "/api/performance/test/load"                   Admin  "Load test with real requests to this server";
     TestMemory      POST   "/api/performance/test/memory"                 Admin  "Memory test with real allocations";

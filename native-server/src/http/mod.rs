@@ -209,6 +209,9 @@ async fn handle_other(route: Route, call: Call) -> Result<Reply, ApiError> {
         Route::MonitoringMetrics => monitoring::metrics(&call),
         Route::MonitoringAlerts => monitoring::alerts(&call),
         Route::MonitoringExport => monitoring::export(call).await,
+        Route::MonitoringTrends => monitoring::trends(&call),
+        Route::MonitoringRules => monitoring::rules(&call),
+        Route::AlertHistory => monitoring::alert_history(&call),
         Route::AlertResolve => monitoring::resolve(&call),
         Route::Prometheus => monitoring::prometheus(call).await,
         other => Err(ApiError::new(

@@ -31,6 +31,20 @@ pub(super) fn alerts(call: &Call) -> Result<Reply, ApiError> {
     wire::alerts(&call.app.monitoring.registry).map(Reply::json)
 }
 
+pub(super) fn alert_history(call: &Call) -> Result<Reply, ApiError> {
+    wire::alert_history(&call.app.monitoring.registry, call.query()).map(Reply::json)
+}
+
+pub(super) fn rules(call: &Call) -> Result<Reply, ApiError> {
+    wire::rules(&call.app.monitoring.registry).map(Reply::json)
+}
+
+/// Some milliseconds of arithmetic at most: not worth another thread.
+pub(super) fn trends(call: &Call) -> Result<Reply, ApiError> {
+    let app = &call.app;
+    wire::trends(&app.monitoring.registry, app.now(), call.query()).map(Reply::json)
+}
+
 pub(super) fn resolve(call: &Call) -> Result<Reply, ApiError> {
     let app = &call.app;
     wire::resolve(&app.monitoring.registry, app.now(), &call.param).map(Reply::json)

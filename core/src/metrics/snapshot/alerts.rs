@@ -7,7 +7,7 @@ use super::{
 use crate::{
     metrics::{
         Alert, AlertName, Resolution, Severity,
-        alert::{Alerts, HISTORY_MAX, ID_BYTES_MAX, MESSAGE_BYTES_MAX, Phase},
+        alert::{Alerts, HISTORY_MAX, ID_BYTES_MAX, MESSAGE_BYTES_MAX, Phase, Watch},
     },
     time::Timestamp,
 };
@@ -61,13 +61,16 @@ impl Packed for Alert {
         self.resolved_at.zip(self.resolution).pack(to);
     }
     fn unpack(from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
+        let id = from.text(ID_BYTES_MAX)?;
+        let name = AlertName::unpack(from)?;
         let mut alert = Self {
-            id: from.text(ID_BYTES_MAX)?,
-            name: Packed::unpack(from)?,
+            id,
+            name,
             severity: Packed::unpack(from)?,
             message: from.text(MESSAGE_BYTES_MAX)?,
             value: Packed::unpack(from)?,
             threshold: Packed::unpack(from)?,
+            unit: name.unit(),
             timestamp: Packed::unpack(from)?,
             resolved: false,
             resolved_at: None,
@@ -145,7 +148,8 @@ pub(super) fn unpack_alerts(
             from.check(alert.name == name, "an open alert of another rule")?;
         }
         let mut watches = alerts.watches.iter_mut();
-        if let Some(watch) = watches.find(|watch| watch.rule.name == name) {
+        let watched = |watch: &&mut Watch| watch.rule.name == name && watch.rule.enabled;
+        if let Some(watch) = watches.find(watched) {
             watch.phase = phase;
             watch.value = value;
         }

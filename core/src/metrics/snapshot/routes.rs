@@ -8,7 +8,7 @@ use super::{
 };
 use crate::metrics::{
     Histogram, MonitorConfig, Route,
-    traffic::{CLASSES, ClassCounts, RouteCell, Traffic},
+    traffic::{CLASSES, ClassCounts, REPORTED_MAX, RouteCell, Traffic},
 };
 
 impl Packed for Histogram {
@@ -70,7 +70,7 @@ impl Room {
 
 fn pack_cell(traffic: &Traffic, index: usize, to: &mut Writer) {
     let mut durations = Histogram::default();
-    if let Some(cell) = traffic.cells.get(index) {
+    if let Some(cell) = traffic.cell(index) {
         cell.durations.add_to(&mut durations);
     }
     durations.pack(to);
@@ -104,19 +104,29 @@ fn unpack_cell(
     Ok(())
 }
 
-/// Writes every route that answered, `other` first. Requests at work are not told apart: they end
+/// Writes every route that answered, `other` first, the listed ones, then those that the host
+/// application reported. Requests at work are not told apart: they end
 /// with the process.
 pub(super) fn pack_traffic(traffic: &Traffic, to: &mut Writer) {
     to.number(traffic.started.load(Relaxed));
     let other = traffic.cells.len().saturating_sub(1);
     pack_cell(traffic, other, to);
-    let listed = traffic.routes().iter().enumerate().take(other);
-    let answered = |&(index, _): &(usize, &Route)| {
+    let routes = traffic.routes();
+    let listed = routes.iter().enumerate().take(other);
+    let answered = |&(index, _): &(usize, &&Route)| {
         traffic.classes(index).iter().any(|class| class.count() > 0)
     };
-    let listed: Vec<_> = listed.filter(answered).collect();
-    to.number(listed.len() as u64);
-    for (index, route) in listed {
+    pack_routes(traffic, listed.filter(answered).collect(), to);
+    pack_routes(
+        traffic,
+        routes.iter().enumerate().skip(other + 1).collect(),
+        to,
+    );
+}
+
+fn pack_routes(traffic: &Traffic, routes: Vec<(usize, &&Route)>, to: &mut Writer) {
+    to.number(routes.len() as u64);
+    for (index, route) in routes {
         route.pack(to);
         pack_cell(traffic, index, to);
     }
@@ -134,6 +144,7 @@ pub(super) fn unpack_traffic(
     let Some((other, cells)) = traffic.cells.split_last() else {
         return Err(from.malformed("no counters to restore to"));
     };
+    let routes = traffic.routes();
     let mut room = Room {
         values: COUNT_MAX,
         responses: COUNT_MAX,
@@ -146,9 +157,15 @@ pub(super) fn unpack_traffic(
     )?;
     for _ in 0..length {
         let route = Route::unpack(from)?;
-        let mut pairs = traffic.routes().iter().zip(cells);
-        let known = pairs.find(|(known, _)| **known == route);
+        let mut pairs = routes.iter().zip(cells);
+        let known = pairs.find(|(known, _)| ***known == route);
         unpack_cell(known.map_or(other, |(_, cell)| cell), &mut room, from)?;
+    }
+    let length = from.length(REPORTED_MAX, "more reported routes than are counted apart")?;
+    for _ in 0..length {
+        let route = Route::unpack(from)?;
+        let cell = traffic.reported_cell(&route).unwrap_or(other);
+        unpack_cell(cell, &mut room, from)?;
     }
     Ok(())
 }
