@@ -134,7 +134,7 @@ fn a_day_and_a_half_stays_within_the_bound() {
     let after = monitor.memory_bytes();
     let max = Monitor::memory_bytes_max(2);
     assert!(before < after && after <= max, "{before} {after} {max}");
-    assert!(max < 5 << 19, "{max}");
+    assert!(max < 4 << 20, "{max}");
     let end = 36 * 3600;
     let all = monitor
         .range(Category::System, START, at(end), None)
