@@ -3,8 +3,11 @@
 mod alerts;
 mod exports;
 mod history;
+mod host;
 mod recording;
+mod rules;
 mod snapshot;
+mod trends;
 
 use super::{Monitor, MonitorConfig, Route};
 use crate::time::Timestamp;
