@@ -42,8 +42,9 @@ fn second(monitor: &Monitor, second: u64, listed: usize) {
     };
     // Over the bound it is refused: that is what is tested.
     let _ = monitor.record_web_metric(&metric);
-    monitor.tick(now);
+    // A copy each second is five times the work and keeps no more of them.
     if second % 5 == 0 {
+        monitor.tick(now);
         sample(monitor, now, second);
     }
 }
