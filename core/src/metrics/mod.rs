@@ -32,6 +32,7 @@
 mod alert;
 mod category;
 mod config;
+mod endpoint;
 mod error;
 mod export;
 mod histogram;
@@ -58,6 +59,7 @@ pub use category::{
     MlMetrics, Point, Sample, SystemSample,
 };
 pub use config::MonitorConfig;
+pub use endpoint::Endpoint;
 pub use error::MonitorError;
 pub use export::{ExportRange, HistorySection, MetricsExport};
 pub use histogram::{AtomicHistogram, Histogram};
@@ -71,7 +73,7 @@ pub use sample::{
 };
 pub use settings::RuleSettings;
 pub use snapshot::SnapshotError;
-pub use traffic::{Endpoint, Route};
+pub use traffic::Route;
 pub use trend::{Direction, Outlier, Trend, Trends};
 pub use vitals::{Rating, VitalMetrics, WebMetric};
 pub use window::{WindowStats, Windows};
