@@ -1,0 +1,204 @@
+// Load test: real requests to this server, as a job with progress and cancel.
+
+import { PercentileChart } from '../chart.js';
+import { h, setText } from '../element.js';
+import * as format from '../format.js';
+import { attempt } from '../notice.js';
+import { button, card, empty, failure, field, figures, numberInput, progress, select } from '../panels.js';
+import { Rows, cells, table } from '../rows.js';
+
+const LOOK_MS = 500;
+const ENDED = ['completed', 'failed', 'cancelled'];
+const KEPT = 10;
+const PERCENTILES = [['min', 0], ['p50', 50], ['p90', 90], ['p95', 95], ['p99', 99], ['p999', 99.9]];
+
+export function loadView({ client }) {
+  const failed = failure();
+  const fields = {
+    requests: numberInput('requests', 2000, 1, 1_000_000),
+    concurrency: numberInput('concurrency', 10, 1, 1000),
+    endpoint: h('input', { name: 'endpoint', required: true, value: '/api/performance/cache/stats', autocomplete: 'off', spellcheck: 'false' }),
+    method: select('method', ['GET', 'POST', 'DELETE'].map((m) => [m, m])),
+    body: h('textarea', { name: 'body', rows: '2', spellcheck: 'false', placeholder: '{"key": "a", "value": 1}' }),
+    rate: numberInput('rate', '', 0.1, 1_000_000, 'any'),
+    duration: numberInput('duration', '', 1, 3600, 'any'),
+  };
+  fields.rate.placeholder = 'as fast as it goes';
+  fields.duration.placeholder = 'until all are sent';
+  const bodyField = field('Body', fields.body, 'JSON, sent with each request');
+  bodyField.hidden = true;
+  fields.method.addEventListener('change', () => {
+    bodyField.hidden = fields.method.value === 'GET';
+  });
+  const start = h('button', { type: 'submit', class: 'primary' }, 'Start');
+  const stop = button('Cancel', cancel, { hidden: true, id: 'load-cancel' });
+  const bar = progress('Progress of the load test');
+  const state = h('span', { id: 'load-state', role: 'status' }, 'Ready.');
+  const running = h('div', { class: 'row', hidden: true }, bar.element);
+  const results = figures();
+  const plot = new PercentileChart(format.duration);
+  const nothing = empty('No test has run yet. It sends real requests to this server: its own figures on the overview move while it runs.');
+  const outcome = h('div', { id: 'load-result', hidden: true });
+  const past = table('Tests of this tab', ['When', 'Endpoint', { title: 'Requests', class: 'end' }, { title: 'Requests a second', class: 'end' }, { title: 'p50', class: 'end' }, { title: 'p99', class: 'end' }, { title: 'Errors', class: 'end' }]);
+  past.element.hidden = true;
+  const pastRows = new Rows(past.body, (r) => r.at, (r) => ({
+    element: h('tr', {}, cells(format.time(r.at), h('code', {}, r.endpoint), ...[
+      format.count(r.report.totalRequests), format.number(r.report.requestsPerSecond), format.duration(r.report.responseTimes?.p50), format.duration(r.report.responseTimes?.p99), format.count(r.report.failedRequests),
+    ].map((node) => ({ class: 'end num', node })))),
+    update() {},
+  }));
+  let runs = [];
+  /** The test that runs: its job, and what ends the waiting for it. */
+  let current = null;
+
+  function plan() {
+    const number = (input) => (input.value === '' ? undefined : Number(input.value));
+    const asked = { requests: number(fields.requests), concurrency: number(fields.concurrency), endpoint: fields.endpoint.value.trim(), method: fields.method.value, rate: number(fields.rate) };
+    const seconds = number(fields.duration);
+    if (seconds !== undefined) asked.duration = Math.round(seconds * 1000);
+    if (fields.method.value !== 'GET' && fields.body.value.trim()) asked.body = JSON.parse(fields.body.value);
+    return asked;
+  }
+
+  async function run() {
+    failed.set(null);
+    let asked;
+    try {
+      asked = plan();
+    } catch {
+      failed.set('The body is no JSON.');
+      return;
+    }
+    const abort = new AbortController();
+    enter({ abort, id: null });
+    try {
+      const answer = await client.call('POST', 'test/load?wait=false', { body: asked, signal: abort.signal, timeout: Infinity });
+      // A server without load tests as jobs waits and answers the result itself.
+      const report = answer.jobId ? await follow(answer.jobId) : answer;
+      finish(asked.endpoint, report);
+    } catch (error) {
+      if (error.code === 'ABORTED') setText(state, 'Cancelled.');
+      else {
+        failed.set(error);
+        setText(state, 'Failed.');
+      }
+    } finally {
+      leave();
+    }
+  }
+
+  function enter(test) {
+    current = test;
+    start.disabled = true;
+    stop.hidden = false;
+    running.hidden = false;
+    bar.set(0);
+    setText(state, 'Running …');
+  }
+
+  function leave() {
+    current = null;
+    start.disabled = false;
+    stop.hidden = true;
+    running.hidden = true;
+  }
+
+  /** Waits for the job's end; a server that is away for a while is asked again. */
+  async function follow(id) {
+    current.id = id;
+    for (;;) {
+      const job = await client.get(`async/job/${id}`).catch((error) => {
+        if (error.status !== 0) throw error;
+        return null;
+      });
+      if (job) bar.set(job.progress);
+      if (job && ENDED.includes(job.status)) {
+        if (job.status === 'failed') throw new Error(job.error ?? 'the test failed');
+        return job.status === 'cancelled' && !job.result ? null : job.result;
+      }
+      await new Promise((wake) => setTimeout(wake, LOOK_MS));
+    }
+  }
+
+  async function cancel() {
+    if (!current) return;
+    if (current.id === null) current.abort.abort();
+    else await attempt('The test was not cancelled', () => client.call('DELETE', `async/job/${current.id}`));
+  }
+
+  function finish(endpoint, report) {
+    if (!report) {
+      setText(state, 'Cancelled.');
+      return;
+    }
+    setText(state, `Done: ${format.count(report.totalRequests)} requests in ${format.duration(report.totalTime)}.`);
+    nothing.hidden = true;
+    outcome.hidden = false;
+    results.set(rowsOf(report));
+    draw(report);
+    runs = [{ at: Date.now(), endpoint, report }, ...runs].slice(0, KEPT);
+    pastRows.set(runs);
+    past.element.hidden = false;
+  }
+
+  function draw(report) {
+    const curve = (label, colour, times) => ({ label, colour, points: PERCENTILES.map(([name, p]) => [p, times[name]]) });
+    const { responseTimes: all, serviceTimes: sent } = report;
+    plot.element.hidden = !all;
+    if (!all) return;
+    const curves = [curve('from when due', 'line-1', all)];
+    if (sent) curves.push(curve('from when sent', 'line-2', sent));
+    plot.update(curves, `Response times by percentile: ${PERCENTILES.map(([name, p]) => `${p} % ${format.duration(all[name])}`).join(', ')}`);
+  }
+
+  const form = h('form', { class: 'form', id: 'load-form', on: { submit: (event) => {
+    event.preventDefault();
+    run();
+  } } },
+  field('Requests', fields.requests), field('Concurrency', fields.concurrency, 'connections at once'), field('Endpoint', fields.endpoint, 'a path of this server'), field('Method', fields.method), bodyField,
+  field('Rate', fields.rate, 'requests a second: an open model, with coordinated omission corrected'), field('Duration', fields.duration, 'seconds at most'),
+  h('div', { class: 'row' }, start, stop));
+
+  return {
+    id: 'load',
+    title: 'Load test',
+    element: h('div', {},
+      card('Test', form, h('div', { class: 'row' }, state, running), failed.element),
+      card('Result', nothing, outcome),
+      h('div', {}, past.element)),
+    show() {
+      outcome.replaceChildren(results.element, h('h3', {}, 'Response time by percentile'),
+        h('ul', { class: 'legend' }, h('li', {}, h('i', { data: { colour: 'line-1' } }), 'from when due'), h('li', {}, h('i', { data: { colour: 'line-2' } }), 'from when sent')), plot.element);
+    },
+    returned() {},
+    event(name, data) {
+      if (name === 'jobProgress' && data.id === current?.id) bar.set(data.progress);
+    },
+  };
+}
+
+function rowsOf(r) {
+  const t = r.responseTimes ?? {};
+  const errors = Object.entries(r.errors ?? {}).filter(([, n]) => n > 0).map(([kind, n]) => `${format.words(kind)} ${format.count(n)}`);
+  const statuses = Object.entries(r.statuses ?? {}).map(([code, n]) => `${code}: ${format.count(n)}`);
+  return [
+    ['Requests', format.count(r.totalRequests)],
+    ['Successful', `${format.count(r.successfulRequests)} (${format.percent(r.successRate)})`],
+    ['Failed', format.count(r.failedRequests)],
+    ['Requests a second', format.number(r.requestsPerSecond)],
+    ['Offered rate', format.rate(r.offeredRate)],
+    ['Dropped', format.count(r.droppedRequests)],
+    ['Mean', format.duration(r.averageResponseTime)],
+    ['p50', format.duration(t.p50)],
+    ['p90', format.duration(t.p90)],
+    ['p95', format.duration(t.p95)],
+    ['p99', format.duration(t.p99)],
+    ['p99.9', format.duration(t.p999)],
+    ['Longest', format.duration(r.maxResponseTime)],
+    ['Total time', format.duration(r.totalTime)],
+    ['Received', format.bytes(r.bytesReceived)],
+    ['Statuses', statuses.join(', ') || format.NONE],
+    ['Without an answer', errors.join(', ') || 'none'],
+    ['Ended by', format.words(r.endedBy ?? '')],
+  ];
+}
