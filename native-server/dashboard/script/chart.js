@@ -12,6 +12,8 @@ const GAP = 4;
 const GAP_MS_MIN = 12_000;
 /** The shortest time that a chart covers. */
 const SPAN_MS_MIN = 60_000;
+/** Steps of an axis of bytes. */
+const POWERS = Array.from({ length: 50 }, (_, power) => 2 ** power);
 /** All charts show the time under the pointer. */
 const SYNC = 'time';
 
@@ -120,7 +122,8 @@ export class TimeChart {
   }
 
   #build() {
-    const { series, format, range } = this.#options;
+    const { series, format, range, binary } = this.#options;
+    const steps = binary ? POWERS : undefined;
     const [min, max] = this.range;
     const dim = colour('dim');
     const grid = { stroke: colour('grid'), width: 1 };
@@ -138,14 +141,14 @@ export class TimeChart {
       {
         width: this.#width,
         height: HEIGHT,
-        padding: [10, 4, 0, 0],
+        padding: [10, 22, 0, 0],
         ms: 1,
         legend: { show: false },
         cursor: { sync: { key: SYNC, setSeries: false }, drag: { x: false, y: false }, points: { size: 6 } },
         scales: { x: { min, max, time: true }, y: { range: (_, low, high) => range(low, high) } },
         axes: [
-          { stroke: dim, grid: { show: false }, ticks: { show: false }, font, size: 26, space: 70, values: clocks },
-          { stroke: dim, grid, ticks: { show: false }, font, size: AXIS, space: 34, values: (_, all) => all.map((v) => format(v)) },
+          { stroke: dim, grid: { show: false }, ticks: { show: false }, font, size: 22, space: 64, values: clocks },
+          { stroke: dim, grid, ticks: { show: false }, font, size: AXIS, space: 34, incrs: steps, values: (_, all) => all.map((v) => format(v)) },
         ],
         series: [{}, ...lines, trend, outliers],
         hooks: { setCursor: [(plot) => this.#point(plot.cursor.idx)] },
@@ -185,7 +188,7 @@ export class TimeChart {
 
 function clocks(plot, splits, _axis, _space, step) {
   const seconds = step < 60_000;
-  const format = { hour: 'numeric', minute: '2-digit', second: seconds ? '2-digit' : undefined };
+  const format = { hour: '2-digit', minute: '2-digit', second: seconds ? '2-digit' : undefined, hourCycle: 'h23' };
   return splits.map((t) => new Date(t).toLocaleTimeString(undefined, format));
 }
 
@@ -197,65 +200,3 @@ export function around(low, high) {
   const room = Math.max((high - low) * 0.25, high * 0.02);
   return [Math.max(0, low - room), high + room];
 }
-
-/** The times by percentile of a load test: nines on a logarithmic axis, as HDR histograms show them. */
-export class PercentileChart {
-  #host = h('div', { class: 'plot', role: 'img' });
-  #plot = null;
-  #shown = null;
-  #format;
-
-  constructor(format) {
-    this.#format = format;
-    this.element = this.#host;
-    new ResizeObserver(() => this.#resize()).observe(this.#host);
-    theme.addEventListener('change', () => this.#draw());
-  }
-
-  /** `curves`: `{label, colour, points: [[percentile, ms]]}`, all with the same percentiles. */
-  update(curves, label) {
-    this.#shown = curves;
-    this.#host.setAttribute('aria-label', label);
-    this.#draw();
-  }
-
-  #resize() {
-    const width = Math.floor(this.#host.clientWidth);
-    if (!this.#plot) this.#draw();
-    else if (width > 40 && width !== this.#plot.width) this.#plot.setSize({ width, height: 240 });
-  }
-
-  #draw() {
-    const width = Math.floor(this.#host.clientWidth);
-    if (!this.#shown || width < 40) return;
-    this.#plot?.destroy();
-    const font = '11px system-ui, sans-serif';
-    const dim = colour('dim');
-    const grid = { stroke: colour('grid'), width: 1 };
-    const marks = this.#shown[0].points.map(([p]) => p);
-    const x = marks.map(nines);
-    this.#plot = new globalThis.uPlot(
-      {
-        width,
-        height: 240,
-        legend: { show: false },
-        cursor: { drag: { x: false, y: false } },
-        scales: {
-          x: { time: false, distr: 3, log: 10, range: [1, Math.max(1000, x.at(-1))] },
-          y: { range: (_, _low, high) => [0, Math.max(1, high * 1.1)] },
-        },
-        axes: [
-          { stroke: dim, grid, ticks: { show: false }, font, size: 28, splits: () => [1, 2, 10, 100, 1000, 10_000].filter((v) => v <= Math.max(1000, x.at(-1))), filter: (_, all) => all, values: (_, all) => all.map((v) => `${Number((100 - 100 / v).toFixed(3))} %`) },
-          { stroke: dim, grid, ticks: { show: false }, font, size: AXIS + 8, values: (_, all) => all.map((v) => this.#format(v)) },
-        ],
-        series: [{}, ...this.#shown.map((one) => ({ label: one.label, stroke: colour(one.colour), width: 2, points: { show: true, size: 6 } }))],
-      },
-      [x, ...this.#shown.map((one) => one.points.map(([, ms]) => ms))],
-      this.#host,
-    );
-  }
-}
-
-/** Percentile 0 is 1, 90 is 10, 99 is 100. */
-const nines = (percentile) => 100 / (100 - Math.min(percentile, 99.99));
-

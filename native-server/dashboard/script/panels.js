@@ -5,8 +5,7 @@ import { NONE } from './format.js';
 
 /** A titled box. */
 export function card(title, ...children) {
-  const id = freshId('card');
-  return h('section', { class: 'card', 'aria-labelledby': id }, h('h2', { id }, title), children);
+  return h('div', { class: 'card' }, h('h2', {}, title), children);
 }
 
 /** A figure with its name; `set(value, note, level)`, level: '', warn or bad. */

@@ -3,8 +3,11 @@
 
 import { h } from './element.js';
 
-/** A table in a box of its own that scrolls sideways. `columns`: `{title, class}` or texts. */
-export function table(caption, columns) {
+/**
+ * A table in a box of its own that scrolls sideways; a `stacked` one has a card a row on a phone.
+ * `columns`: `{title, class}` or texts. `row` makes one of nodes or texts in their order.
+ */
+export function table(caption, columns, { stacked = false } = {}) {
   const head = columns.map((column) => {
     const { title, class: name } = typeof column === 'string' ? { title: column } : column;
     return h('th', { scope: 'col', class: name ?? '' }, title);
@@ -12,18 +15,15 @@ export function table(caption, columns) {
   const body = h('tbody');
   const element = h(
     'div',
-    { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption },
+    { class: stacked ? 'scroll stacked' : 'scroll', tabindex: '0', role: 'region', 'aria-label': caption },
     h('table', {}, h('caption', { class: 'unseen' }, caption), h('thead', {}, h('tr', {}, head)), body),
   );
-  return { element, body };
-}
-
-/** One row's cells by name. `cells`: nodes or texts in order, with a class where it is needed. */
-export function cells(...parts) {
-  return parts.map((part) => {
-    const { node, class: name } = part?.node !== undefined ? part : { node: part };
-    return h('td', { class: name ?? '' }, node);
-  });
+  const row = (data, ...parts) =>
+    h('tr', { data }, parts.map((part, at) => {
+      const { title, class: name } = typeof columns[at] === 'string' ? { title: columns[at] } : columns[at];
+      return h('td', { class: name ?? '', data: { column: title } }, part);
+    }));
+  return { element, body, row };
 }
 
 /**

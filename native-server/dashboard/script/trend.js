@@ -69,7 +69,7 @@ export function lineAt(trend, t) {
 export function describe(trend, format) {
   const parts = [];
   const slope = trend.slopePerHour;
-  if (slope === 0) parts.push('steady');
+  if (slope === 0 || trend.direction === 'flat') parts.push('steady');
   else parts.push(`${slope > 0 ? '↗ +' : '↘ −'}${format(Math.abs(slope))} an hour`);
   if (Number.isFinite(trend.changePercent)) {
     const change = trend.changePercent;

@@ -50,7 +50,7 @@ const ASSETS: &[Asset] = assets! {
         "vendor/uplot/uPlot.min.css";
     SCRIPT: "script/main.js" "script/chart.js" "script/client.js" "script/connection.js"
         "script/dialog.js" "script/element.js" "script/format.js" "script/history.js"
-        "script/notice.js" "script/panels.js" "script/rows.js" "script/samples.js" "script/stream.js"
+        "script/notice.js" "script/panels.js" "script/plot.js" "script/rows.js" "script/samples.js" "script/stream.js"
         "script/tabs.js" "script/theme.js" "script/trend.js"
         "script/views/alerts.js" "script/views/batches.js" "script/views/cache.js"
         "script/views/jobs.js" "script/views/load.js" "script/views/memory.js"

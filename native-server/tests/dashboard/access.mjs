@@ -21,7 +21,9 @@ const focused = (page) =>
 export async function keyboard(browser, server) {
   const { context, page, complaints } = await visit(browser, server);
   await state(page, 'live');
-  await page.keyboard.press('Tab');
+  await page.bringToFront();
+  // A page that was never touched may give its first press of Tab to itself.
+  for (let i = 0; i < 2 && (await page.evaluate(() => document.activeElement === document.body)); i += 1) await page.keyboard.press('Tab');
   check('the first stop skips to the figures', (await focused(page)).text === 'Skip to the figures', await focused(page));
   const stops = [];
   for (let i = 0; i < 12 && stops.at(-1)?.role !== 'tab'; i += 1) {
@@ -101,6 +103,7 @@ export async function schemes(browser, server) {
   const ground = () => page.evaluate(() => getComputedStyle(document.body.parentElement).backgroundColor);
   const dark = await ground();
   await page.emulateMedia({ colorScheme: 'light' });
+  await page.waitForFunction(() => document.documentElement.dataset.theme === 'light');
   const light = await ground();
   check('the scheme follows the system', dark !== light, [dark, light]);
   const button = page.locator('#theme');

@@ -43,7 +43,7 @@ export async function jobs(browser, server) {
 }
 
 async function progress(page) {
-  const id = await submit(page, { kind: 'model_training', size: 500 });
+  const id = await submit(page, { kind: 'model_training', size: 1600 });
   await row(page, id).waitFor();
   await watch(page, id);
   await ended(page, id, 'completed');
@@ -54,7 +54,7 @@ async function progress(page) {
 
 async function cancelled(page) {
   const id = await submit(page, { kind: 'model_training', size: 2000 });
-  await page.locator(`tr[data-job="${id}"][data-status=running]`).waitFor();
+  await page.locator(`#view-jobs tr[data-job="${id}"][data-status=running]`).waitFor();
   await row(page, id).getByRole('button', { name: /^Cancel/ }).click();
   const dialog = page.locator('dialog[open]');
   check('a cancel is asked for', (await dialog.textContent()).includes(id));
@@ -154,7 +154,7 @@ export async function views(browser, server) {
   check('routes have their figures', (await page.locator('#view-system tr[data-route]').count()) > 3);
   await tab(page, 'memory');
   await page.locator('#memory-form [name=iterations]').fill('2000');
-  await page.locator('#memory-form').getByRole('button', { name: 'Start' }).click();
+  await page.locator('#view-memory').getByRole('button', { name: 'Start' }).click();
   await page.locator('#memory-result').waitFor();
   const told = await text(page, '#memory-result');
   check('the memory test tells the heap', /An iteration.*B/.test(told) && told.includes('allocator'), told);

@@ -10,7 +10,7 @@ async function fill(page, fields) {
   for (const [name, value] of Object.entries(fields)) await page.locator(`#load-form [name=${name}]`).fill(String(value));
 }
 
-const start = (page) => page.locator('#load-form').getByRole('button', { name: 'Start' }).click();
+const start = (page) => page.locator('#view-load').getByRole('button', { name: 'Start' }).click();
 
 export async function load(browser, server) {
   const { context, page, complaints } = await visit(browser, server, { hash: '#load' });

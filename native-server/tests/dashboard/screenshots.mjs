@@ -1,7 +1,6 @@
 // What a person looks at: both schemes on a desktop, and a phone.
 
 import { resolve } from 'node:path';
-import { load } from './overview.mjs';
 import { check } from './tally.mjs';
 import { DESKTOP, PHONE, state, tab, visit } from './visitor.mjs';
 
@@ -15,11 +14,12 @@ const VIEWS = ['cache', 'jobs', 'batches', 'load', 'memory', 'system', 'alerts']
 export async function screenshots(browser, server, folder) {
   let taken = 0;
   await server.call('POST', 'cache/set', { key: 'barolo', value: { country: 'Italy' }, tags: ['red'] });
-  const stop = load(server, ['cache/get/barolo', 'cache/stats', 'memory/stats']);
+  const stop = traffic(server);
   for (const [look, options] of Object.entries(LOOKS)) {
     const { context, page } = await visit(browser, server, options);
     await state(page, 'live');
     const shoot = async (name) => {
+      await page.evaluate(() => scrollTo(0, 0));
       await page.screenshot({ path: resolve(folder, `${look}-${name}.png`), fullPage: true });
       taken += 1;
     };
@@ -35,12 +35,25 @@ export async function screenshots(browser, server, folder) {
     }
     await context.close();
   }
-  await stop();
+  stop();
   check('screenshots are taken', taken === Object.keys(LOOKS).length * (VIEWS.length + 1), taken);
 }
 
+/** A moderate load that comes and goes, so that the charts have a shape. */
+function traffic(server) {
+  let at = 0;
+  const timer = setInterval(() => {
+    at += 1;
+    for (let i = 0; i < 4 + 3 * Math.sin(at / 15); i += 1) {
+      server.call('GET', i % 3 ? 'cache/get/barolo' : 'memory/stats').catch(() => {});
+      if (at % 5 === 0) server.call('GET', 'cache/get/absent').catch(() => {});
+    }
+  }, 100);
+  return () => clearInterval(timer);
+}
+
 async function measured(page) {
-  await page.locator('#load-form').getByRole('button', { name: 'Start' }).click();
+  await page.locator('#view-load').getByRole('button', { name: 'Start' }).click();
   await page.locator('#load-result').waitFor({ timeout: 60_000 });
 }
 

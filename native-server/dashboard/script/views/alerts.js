@@ -4,7 +4,7 @@ import { h, setText } from '../element.js';
 import * as format from '../format.js';
 import { attempt, notify } from '../notice.js';
 import { Refresh, button, card, empty, failure, status } from '../panels.js';
-import { Rows, cells, table } from '../rows.js';
+import { Rows, table } from '../rows.js';
 
 const HISTORY = 50;
 const ENDED_BY = { manual: 'by hand', recovery: 'by recovery' };
@@ -12,8 +12,8 @@ const ENDED_BY = { manual: 'by hand', recovery: 'by recovery' };
 /** A value in its rule's unit. */
 function inUnit(value, unit) {
   if (value === null || value === undefined) return format.NONE;
-  if (unit === 'percent' || unit === '%') return format.percent(value);
-  if (unit === 'ms' || unit === 'milliseconds') return format.duration(value);
+  if (unit === 'percent') return format.percent(value);
+  if (unit === 'ms') return format.duration(value);
   if (unit === 'bytes') return format.bytes(value);
   return `${format.number(value)}${unit && unit !== 'count' ? ` ${unit}` : ''}`;
 }
@@ -23,9 +23,9 @@ export function alertsView(parts) {
   const failed = failure();
   const open = h('ul', { class: 'alerts' });
   const calm = empty('No alert is open. One is raised when a rule below stays over its threshold for its time.');
-  const past = table('Alerts that were', ['Alert', 'Severity', 'Raised', 'Lasted', 'Ended', 'Message']);
+  const past = table('Alerts that were', ['Alert', 'Severity', 'Raised', 'Lasted', 'Ended', 'Message'], { stacked: true });
   const noPast = empty('No alert has ended yet.');
-  const rules = table('Rules', ['Rule', 'State', { title: 'Now', class: 'end' }, { title: 'Threshold', class: 'end' }, { title: 'For', class: 'end' }, { title: 'Well again at', class: 'end' }, 'Severity']);
+  const rules = table('Rules', ['Rule', 'State', { title: 'Now', class: 'end' }, { title: 'Threshold', class: 'end' }, { title: 'For', class: 'end' }, { title: 'Well again at', class: 'end' }, 'Severity'], { stacked: true });
   const noRules = empty('');
 
   const openRows = new Rows(open, (a) => a.id, makeOpen);
@@ -41,19 +41,18 @@ export function alertsView(parts) {
   }
 
   function makePast(a) {
-    const element = h('tr', { data: { alert: a.id } }, cells(
+    const element = past.row({ alert: a.id },
       format.words(a.type), status(a.severity).element, format.time(a.timestamp),
       a.resolvedAt ? format.duration(a.resolvedAt - a.timestamp) : 'still open',
-      a.resolution ? (ENDED_BY[a.resolution] ?? a.resolution) : format.NONE, a.message));
+      a.resolution ? (ENDED_BY[a.resolution] ?? a.resolution) : format.NONE, a.message);
     return { element, update() {} };
   }
 
   function makeRule(first) {
     const state = status(first.status);
     const now = h('span');
-    const element = h('tr', { data: { rule: first.type } }, cells(
-      format.words(first.type), state.element, { class: 'end num', node: now }, { class: 'end num', node: inUnit(first.threshold, first.unit) },
-      { class: 'end num', node: format.duration(first.forMs) }, { class: 'end num', node: inUnit(first.clear, first.unit) }, first.severity));
+    const element = rules.row({ rule: first.type },
+      format.words(first.type), state.element, now, inUnit(first.threshold, first.unit), format.duration(first.forMs), inUnit(first.clear, first.unit), first.severity);
     return {
       element,
       update(rule) {
@@ -88,7 +87,7 @@ export function alertsView(parts) {
       ruleRows.set(all?.rules ?? []);
       rules.element.hidden = !all;
       noRules.hidden = Boolean(all);
-      setText(noRules, all ? '' : 'This server does not tell its rules. They are set by --alert-cpu, --alert-memory, --alert-response-time-ms and --alert-error-rate.');
+      setText(noRules, all ? '' : 'This server does not tell its rules; its --help lists the flags that set them.');
       failed.set(null);
     } catch (error) {
       if (error.status !== 0) failed.set(error);

@@ -5,7 +5,7 @@ import { h, setText } from '../element.js';
 import * as format from '../format.js';
 import { attempt } from '../notice.js';
 import { Refresh, button, card, empty, failure, field, numberInput, progress, select, status, tile, tiles } from '../panels.js';
-import { Rows, cells, table } from '../rows.js';
+import { Rows, table } from '../rows.js';
 import { BATCHES, batch } from '../samples.js';
 
 const KEY = 'sommos-batches';
@@ -18,7 +18,7 @@ const over = (state) => ['completed', 'failed', 'cancelled'].includes(state);
 export function batchesView({ client }) {
   const top = { active: tile('At work'), records: tile('Records processed'), queue: tile('Chunks waiting'), failed: tile('Failed') };
   const failed = failure();
-  const list = table('Batches', COLUMNS);
+  const list = table('Batches', COLUMNS, { stacked: true });
   const nothing = empty('No batch has been seen by this tab yet. Those that start from now on appear here; look up an older one by its id, or try a sample.');
   const lookup = h('input', { name: 'id', required: true, autocomplete: 'off', pattern: 'batch_.+', placeholder: 'batch_…' });
   /** Newest first. */
@@ -38,9 +38,8 @@ export function batchesView({ client }) {
     const [records, chunks, took] = [h('span'), h('span'), h('span')];
     const stopIt = button('Cancel', () => stop(first.id), { 'aria-label': `Cancel ${format.shortId(first.id)}` });
     const error = h('small', { class: 'bad' });
-    const element = h('tr', { data: { batch: first.id } }, cells(
-      h('code', { title: first.id }, format.shortId(first.id)), h('span', {}, state.element, error), bar.element, { class: 'end num', node: records },
-      { class: 'end num', node: chunks }, format.time(first.createdAt), took, { class: 'end', node: stopIt }));
+    const element = list.row({ batch: first.id },
+      h('code', { title: first.id }, format.shortId(first.id)), h('span', {}, state.element, error), bar.element, records, chunks, format.time(first.createdAt), took, stopIt);
     return {
       element,
       bar,

@@ -5,7 +5,7 @@ import { h, setText } from '../element.js';
 import * as format from '../format.js';
 import { attempt } from '../notice.js';
 import { Refresh, button, card, empty, failure, field, figures, tile, tiles } from '../panels.js';
-import { Rows, cells, table } from '../rows.js';
+import { Rows, table } from '../rows.js';
 
 /** Keys that are asked for, and shown. */
 const KEYS = 1000;
@@ -25,9 +25,9 @@ export function cacheView({ client }) {
   let all = [];
 
   const rows = new Rows(keys.body, (key) => key, (key) => ({
-    element: h('tr', {}, cells(h('code', {}, key), { class: 'end', node: h('span', { class: 'row end' },
+    element: keys.row({}, h('code', {}, key), h('span', { class: 'row end' },
       button('Show', () => show(key), { 'aria-label': `Show ${key}` }),
-      button('Delete', () => remove(key), { 'aria-label': `Delete ${key}` })) })),
+      button('Delete', () => remove(key), { 'aria-label': `Delete ${key}` }))),
     update() {},
   }));
 
@@ -99,7 +99,7 @@ export function cacheView({ client }) {
       h('div', { class: 'columns' },
         card('Since the start', more.element),
         card('Take out', h('p', { class: 'dim' }, 'Entries with a tag, or all of them.'), form, h('div', {}, button('Clear the cache…', clear, { class: 'danger' })))),
-      card('Keys', field('Filter', filter), nothing, keys.element, told)),
+      card('Keys', h('div', { class: 'row' }, field('Filter', filter)), nothing, keys.element, told)),
     show: () => refresh.start(),
     hide: () => refresh.stop(),
     returned: () => refresh.soon(0),

@@ -5,7 +5,7 @@ import { h, setText } from '../element.js';
 import * as format from '../format.js';
 import { attempt, notify } from '../notice.js';
 import { Refresh, button, card, empty, failure, field, figures, numberInput, progress, select, status, tile, tiles } from '../panels.js';
-import { Rows, cells, table } from '../rows.js';
+import { Rows, table } from '../rows.js';
 import { JOBS } from '../samples.js';
 
 const PAGE = 20;
@@ -39,7 +39,7 @@ export function jobsView({ client }) {
   const failed = failure();
   const filter = select('filter', FILTERS);
   const search = h('input', { type: 'search', placeholder: 'type or id', autocomplete: 'off' });
-  const list = table('Jobs', COLUMNS);
+  const list = table('Jobs', COLUMNS, { stacked: true });
   const nothing = empty('');
   const place = h('span', { class: 'dim' });
   const back = button('Newer', () => turn(-1));
@@ -59,9 +59,8 @@ export function jobsView({ client }) {
     const cancel = button('Cancel', () => stop(job), { 'aria-label': `Cancel ${first.type} ${format.shortId(first.id)}` });
     const retry = button('Retry', () => again(job), { 'aria-label': `Retry ${first.type} ${format.shortId(first.id)}` });
     const more = button('Details', () => open(job.id), { 'aria-label': `Details of ${first.type} ${format.shortId(first.id)}` });
-    const element = h('tr', { data: { job: first.id } }, cells(
-      h('code', {}, first.type), h('code', { title: first.id }, format.shortId(first.id)), state.element, bar.element,
-      { class: 'end num', node: attempts }, created, time, { class: 'end', node: h('span', { class: 'row end' }, cancel, retry, more) }));
+    const element = list.row({ job: first.id },
+      h('code', {}, first.type), h('code', { title: first.id }, format.shortId(first.id)), state.element, bar.element, attempts, created, time, h('span', { class: 'row end' }, cancel, retry, more));
     return {
       element,
       bar,

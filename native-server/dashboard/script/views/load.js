@@ -1,11 +1,11 @@
 // Load test: real requests to this server, as a job with progress and cancel.
 
-import { PercentileChart } from '../chart.js';
+import { PercentilePlot, SecondsPlot } from '../plot.js';
 import { h, setText } from '../element.js';
 import * as format from '../format.js';
 import { attempt } from '../notice.js';
 import { button, card, empty, failure, field, figures, numberInput, progress, select } from '../panels.js';
-import { Rows, cells, table } from '../rows.js';
+import { Rows, table } from '../rows.js';
 
 const LOOK_MS = 500;
 const ENDED = ['completed', 'failed', 'cancelled'];
@@ -30,21 +30,24 @@ export function loadView({ client }) {
   fields.method.addEventListener('change', () => {
     bodyField.hidden = fields.method.value === 'GET';
   });
-  const start = h('button', { type: 'submit', class: 'primary' }, 'Start');
+  const start = h('button', { type: 'submit', class: 'primary', form: 'load-form' }, 'Start');
   const stop = button('Cancel', cancel, { hidden: true, id: 'load-cancel' });
   const bar = progress('Progress of the load test');
   const state = h('span', { id: 'load-state', role: 'status' }, 'Ready.');
   const running = h('div', { class: 'row', hidden: true }, bar.element);
   const results = figures();
-  const plot = new PercentileChart(format.duration);
+  const plot = new PercentilePlot();
+  const seconds = new SecondsPlot();
+  const overTime = h('div', { hidden: true }, h('h3', {}, 'Over the test'),
+    legend(['line-2', 'requests a second'], ['line-1', 'p99, on the right']), seconds.element);
   const nothing = empty('No test has run yet. It sends real requests to this server: its own figures on the overview move while it runs.');
   const outcome = h('div', { id: 'load-result', hidden: true });
-  const past = table('Tests of this tab', ['When', 'Endpoint', { title: 'Requests', class: 'end' }, { title: 'Requests a second', class: 'end' }, { title: 'p50', class: 'end' }, { title: 'p99', class: 'end' }, { title: 'Errors', class: 'end' }]);
-  past.element.hidden = true;
+  const past = table('Tests of this tab', ['When', 'Endpoint', { title: 'Requests', class: 'end' }, { title: 'Requests a second', class: 'end' }, { title: 'p50', class: 'end' }, { title: 'p99', class: 'end' }, { title: 'Errors', class: 'end' }], { stacked: true });
+  const pastCard = card('Tests of this tab', past.element);
+  pastCard.hidden = true;
   const pastRows = new Rows(past.body, (r) => r.at, (r) => ({
-    element: h('tr', {}, cells(format.time(r.at), h('code', {}, r.endpoint), ...[
-      format.count(r.report.totalRequests), format.number(r.report.requestsPerSecond), format.duration(r.report.responseTimes?.p50), format.duration(r.report.responseTimes?.p99), format.count(r.report.failedRequests),
-    ].map((node) => ({ class: 'end num', node })))),
+    element: past.row({}, format.time(r.at), h('code', {}, r.endpoint), format.count(r.report.totalRequests), format.number(r.report.requestsPerSecond),
+      format.duration(r.report.responseTimes?.p50), format.duration(r.report.responseTimes?.p99), format.count(r.report.failedRequests)),
     update() {},
   }));
   let runs = [];
@@ -111,7 +114,10 @@ export function loadView({ client }) {
         if (error.status !== 0) throw error;
         return null;
       });
-      if (job) bar.set(job.progress);
+      if (job) {
+        bar.set(job.progress);
+        if (job.progressDetail) setText(state, job.progressDetail.message);
+      }
       if (job && ENDED.includes(job.status)) {
         if (job.status === 'failed') throw new Error(job.error ?? 'the test failed');
         return job.status === 'cancelled' && !job.result ? null : job.result;
@@ -138,17 +144,23 @@ export function loadView({ client }) {
     draw(report);
     runs = [{ at: Date.now(), endpoint, report }, ...runs].slice(0, KEPT);
     pastRows.set(runs);
-    past.element.hidden = false;
+    pastCard.hidden = false;
   }
 
   function draw(report) {
     const curve = (label, colour, times) => ({ label, colour, points: PERCENTILES.map(([name, p]) => [p, times[name]]) });
-    const { responseTimes: all, serviceTimes: sent } = report;
+    const { responseTimes: all, serviceTimes: sent, latencyCurve, series } = report;
     plot.element.hidden = !all;
+    overTime.hidden = !(series?.length > 1);
     if (!all) return;
-    const curves = [curve('from when due', 'line-1', all)];
+    const whole = latencyCurve?.map(({ percentile, latency }) => [percentile, latency]);
+    const due = curve('from when due', 'line-1', all);
+    const curves = [whole?.length > 1 ? { ...due, points: whole } : due];
     if (sent) curves.push(curve('from when sent', 'line-2', sent));
-    plot.update(curves, `Response times by percentile: ${PERCENTILES.map(([name, p]) => `${p} % ${format.duration(all[name])}`).join(', ')}`);
+    plot.update(curves, format.duration, `Response times by percentile: ${PERCENTILES.map(([name, p]) => `${p} % ${format.duration(all[name])}`).join(', ')}`);
+    if (overTime.hidden) return;
+    const rates = series.map((s) => s.rate);
+    seconds.update(series, { rate: format.number, time: format.duration }, `Requests in each of ${series.length} seconds: ${format.number(Math.min(...rates))} to ${format.number(Math.max(...rates))}`);
   }
 
   const form = h('form', { class: 'form', id: 'load-form', on: { submit: (event) => {
@@ -156,19 +168,18 @@ export function loadView({ client }) {
     run();
   } } },
   field('Requests', fields.requests), field('Concurrency', fields.concurrency, 'connections at once'), field('Endpoint', fields.endpoint, 'a path of this server'), field('Method', fields.method), bodyField,
-  field('Rate', fields.rate, 'requests a second: an open model, with coordinated omission corrected'), field('Duration', fields.duration, 'seconds at most'),
-  h('div', { class: 'row' }, start, stop));
+  field('Rate', fields.rate, 'requests a second, whatever the answers take'), field('Duration', fields.duration, 'seconds at most'));
 
   return {
     id: 'load',
     title: 'Load test',
     element: h('div', {},
-      card('Test', form, h('div', { class: 'row' }, state, running), failed.element),
+      card('Test', form, h('div', { class: 'row middle' }, start, stop, state, running), failed.element),
       card('Result', nothing, outcome),
-      h('div', {}, past.element)),
+      pastCard),
     show() {
       outcome.replaceChildren(results.element, h('h3', {}, 'Response time by percentile'),
-        h('ul', { class: 'legend' }, h('li', {}, h('i', { data: { colour: 'line-1' } }), 'from when due'), h('li', {}, h('i', { data: { colour: 'line-2' } }), 'from when sent')), plot.element);
+        legend(['line-1', 'from when due'], ['line-2', 'from when sent']), plot.element, overTime);
     },
     returned() {},
     event(name, data) {
@@ -177,9 +188,11 @@ export function loadView({ client }) {
   };
 }
 
+const legend = (...lines) => h('ul', { class: 'legend' }, lines.map(([colour, text]) => h('li', {}, h('i', { 'aria-hidden': 'true', data: { colour } }), text)));
+
 function rowsOf(r) {
   const t = r.responseTimes ?? {};
-  const errors = Object.entries(r.errors ?? {}).filter(([, n]) => n > 0).map(([kind, n]) => `${format.words(kind)} ${format.count(n)}`);
+  const errors = Object.entries(r.errors ?? {}).filter(([, n]) => n > 0).map(([kind, n]) => `${kind}: ${format.count(n)}${r.reasons?.[kind] ? ` (${r.reasons[kind]})` : ''}`);
   const statuses = Object.entries(r.statuses ?? {}).map(([code, n]) => `${code}: ${format.count(n)}`);
   return [
     ['Requests', format.count(r.totalRequests)],

@@ -17,12 +17,13 @@ export function memoryView({ client }) {
   const failed = failure();
   const chart = new TimeChart({
     id: 'heap',
-    title: 'Heap and resident memory, while this view is open',
+    title: 'Heap and resident memory since this view was opened',
     series: [
       { key: 'heap', label: 'heap in use', colour: 'line-1', fill: true },
       { key: 'rss', label: 'resident', colour: 'line-2' },
     ],
     format: format.bytes,
+    binary: true,
     range: (low, high) => [0, around(low, high)[1]],
   });
   const rows = [];
@@ -32,7 +33,7 @@ export function memoryView({ client }) {
       const { current: c, tracking: t, pools: p } = await client.get('memory/stats');
       rows.push({ t: Date.now(), heap: c.heapUsed, rss: c.rss });
       if (rows.length > ROWS) rows.shift();
-      chart.update(rows, Math.min(RANGE_MS, Math.max(60_000, rows.at(-1).t - rows[0].t)), null);
+      chart.update(rows, RANGE_MS, null);
       const live = t.allocatorAllocations === null ? null : t.allocatorAllocations - t.allocatorDeallocations;
       top.heap.set(format.bytes(c.heapUsed), live === null ? '' : `${format.count(live)} allocations alive`);
       top.rss.set(format.bytes(c.rss), `shared ${format.bytes(c.external)}`);
@@ -74,7 +75,7 @@ function test(client) {
   found.element.id = 'memory-result';
   found.element.hidden = true;
   const nothing = empty('It allocates so many values through the cache and the buffers, measures the heap before and after, and releases them.');
-  const start = h('button', { type: 'submit', class: 'primary' }, 'Start');
+  const start = h('button', { type: 'submit', class: 'primary', form: 'memory-form' }, 'Start');
   const form = h('form', { class: 'form', id: 'memory-form', on: { submit: async (event) => {
     event.preventDefault();
     start.disabled = true;
@@ -94,6 +95,6 @@ function test(client) {
       ['Took', format.duration(r.durationMs)],
       ['Measured by', r.source],
     ]);
-  } } }, field('Iterations', iterations), field('Bytes of each', size, 'at most 256 MiB in all'), start);
-  return card('Memory test', form, nothing, found.element);
+  } } }, field('Iterations', iterations), field('Bytes of each', size, 'at most 256 MiB in all'));
+  return card('Memory test', form, h('div', { class: 'row' }, start), nothing, found.element);
 }

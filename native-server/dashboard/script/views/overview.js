@@ -39,6 +39,7 @@ const CHARTS = [
     title: 'Memory of the process',
     series: [{ key: 'rss', label: 'resident', colour: 'line-2', fill: true }],
     format: format.bytes,
+    binary: true,
     range: around,
     trend: { category: 'system', field: 'rss' },
   },

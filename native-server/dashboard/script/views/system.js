@@ -4,15 +4,33 @@ import { h, setText } from '../element.js';
 import * as format from '../format.js';
 import { attempt } from '../notice.js';
 import { Refresh, button, card, empty, failure, field, figures, numberInput, select } from '../panels.js';
-import { Rows, cells, table } from '../rows.js';
+import { Rows, table } from '../rows.js';
 
 /** Figures by name, with how they are written; others are shown as numbers. */
 const FORMATS = [
   [/percent$/i, format.percent],
-  [/^(rss|memory.*|disk(Used|Total|Free|Available)|swap.*|.*bytes.*)$/i, format.bytes],
+  [/(read|write|receive|transmit)Rate$/i, (n) => `${format.bytes(n)}/s`],
+  [/^(rss|heap.*|memory.*|disk(Used|Total|Free|Available)|swap.*|.*bytes.*)$/i, format.bytes],
   [/^uptime/i, (s) => format.duration(s * 1000)],
   [/ms$/i, format.duration],
 ];
+const NAMES = {
+  cpuPercent: 'Processor, all cores',
+  processCpuPercent: 'Processor, this process',
+  rss: 'Resident memory',
+  heapUsed: 'Heap in use',
+  memoryUsed: 'Memory of the machine in use',
+  memoryTotal: 'Memory of the machine',
+  load1: 'Load, 1 minute',
+  load5: 'Load, 5 minutes',
+  load15: 'Load, 15 minutes',
+  diskReadRate: 'Disk, read',
+  diskWriteRate: 'Disk, written',
+  networkReceiveRate: 'Network, received',
+  networkTransmitRate: 'Network, sent',
+  processReadRate: 'This process, read',
+  processWriteRate: 'This process, written',
+};
 const PROFILE_SECONDS = 5;
 
 function written(name, value) {
@@ -28,15 +46,15 @@ export function systemView({ client }) {
   const totals = figures();
   const failed = failure();
   const routes = table('Requests by route', ['Method', 'Route', ...['Responses', 'Errors', 'p50', 'p95', 'p99', 'Sent'].map((title) => ({ title, class: 'end' }))]);
-  const errors = table('Latest errors', ['When', 'Type', 'Message']);
+  const errors = table('Latest errors', ['When', 'Type', 'Message'], { stacked: true });
   const noErrors = empty('No error has been recorded.');
   const routeRows = new Rows(routes.body, (e) => `${e.method} ${e.route}`, makeRoute);
-  const errorRows = new Rows(errors.body, (e) => e.key, (e) => ({ element: h('tr', {}, cells(format.time(e.timestamp), h('code', {}, e.type), e.message)), update() {} }));
+  const errorRows = new Rows(errors.body, (e) => e.key, (e) => ({ element: errors.row({}, format.time(e.timestamp), h('code', {}, e.type), e.message), update() {} }));
 
   function makeRoute(e) {
     const all = Array.from({ length: 6 }, () => h('span'));
     return {
-      element: h('tr', { data: { route: e.route } }, cells(h('code', {}, e.method), h('code', {}, e.route), ...all.map((node) => ({ class: 'end num', node })))),
+      element: routes.row({ route: e.route }, h('code', {}, e.method === '_OTHER' ? 'any' : e.method), e.route === 'other' ? 'not of the API, such as this page' : h('code', {}, e.route), ...all),
       update(r) {
         [format.count(r.responses), `${format.count(r.clientErrors + r.errors)}`, format.duration(r.p50Ms), format.duration(r.p95Ms), format.duration(r.p99Ms), format.bytes(r.bytesOut)].forEach((text, at) => setText(all[at], text));
       },
@@ -46,7 +64,7 @@ export function systemView({ client }) {
   async function look() {
     try {
       const now = await client.get('monitoring/metrics');
-      machine.set(Object.entries(now.system).filter(([, v]) => typeof v !== 'object' || v === null || Array.isArray(v)).map(([name, value]) => [format.words(name), written(name, value)]));
+      machine.set(Object.entries(now.system).filter(([, v]) => typeof v !== 'object' || v === null || Array.isArray(v)).map(([name, value]) => [NAMES[name] ?? format.words(name), written(name, value)]));
       totals.set([
         ['Requests', format.count(now.application.requests)],
         ['Mean time', format.duration(now.application.responseTime)],
