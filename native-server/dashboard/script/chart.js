@@ -3,7 +3,7 @@
 import { h, setText } from './element.js';
 import { NONE } from './format.js';
 import { colour, theme } from './theme.js';
-import { describe, lineAt } from './trend.js';
+import { describe, lineThrough } from './trend.js';
 
 const HEIGHT = 190;
 const AXIS = 56;
@@ -79,6 +79,7 @@ export class TimeChart {
     const usual = rows.length > 1 ? (rows.at(-1).t - rows[0].t) / (rows.length - 1) : 0;
     const gap = Math.max(GAP_MS_MIN, GAP * usual);
     const outliers = this.#outliers(rows, trend);
+    const line = trend ? lineThrough(trend, rows, this.#options.trend.key) : () => null;
     let before = null;
     for (const row of rows) {
       if (before !== null && row.t - before > gap) {
@@ -87,8 +88,7 @@ export class TimeChart {
       before = row.t;
       columns[0].push(row.t);
       keys.forEach((key, at) => columns[at + 1].push(row[key] ?? null));
-      const within = trend && row.t >= trend.from && row.t <= trend.to;
-      columns[keys.length + 1].push(within ? Math.max(0, lineAt(trend, row.t)) : null);
+      columns[keys.length + 1].push(line(row.t));
       columns[keys.length + 2].push(outliers.get(row) ?? null);
     }
     return columns;
@@ -132,6 +132,7 @@ export class TimeChart {
       label: one.label,
       stroke: colour(one.colour),
       width: 1.75,
+      spanGaps: Boolean(one.span),
       fill: one.fill ? `${colour(one.colour)}22` : undefined,
       points: { show: (_, at, from, to) => to - from < 2, size: 5 },
     }));

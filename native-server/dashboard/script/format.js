@@ -44,10 +44,12 @@ export function duration(ms) {
   const s = ms / 1000;
   if (s < 60) return `${number(s)} s`;
   const minutes = Math.floor(s / 60);
-  if (minutes < 60) return `${minutes} min ${Math.floor(s % 60)} s`;
+  if (minutes < 60) return two(minutes, 'min', Math.floor(s % 60), 's');
   const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  return hours < 48 ? two(hours, 'h', minutes % 60, 'min') : two(Math.floor(hours / 24), 'd', hours % 24, 'h');
 }
+
+const two = (first, unit, second, lower) => `${first} ${unit}${second > 0 ? ` ${second} ${lower}` : ''}`;
 
 /** Unix milliseconds as a time of today, or with its date. */
 export function time(ms) {
@@ -70,7 +72,8 @@ export function words(name) {
   const text = String(name)
     .replace(/([a-z])([A-Z0-9])/g, '$1 $2')
     .replace(/_/g, ' ')
-    .toLowerCase();
+    .toLowerCase()
+    .replace(/\bcpu\b/g, 'CPU');
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 

@@ -2,6 +2,8 @@
 
 /** Rows of a range at most: a row stands for at least so much of it. */
 const ROWS = 1200;
+/** So long do figures beside the events hold, milliseconds. */
+const BESIDE_MS = 15_000;
 const CATEGORIES = ['application', 'system', 'cache'];
 
 /** What a row takes of each category's point. */
@@ -22,6 +24,7 @@ export class History extends EventTarget {
   #client;
   #range = 900_000;
   #filling = null;
+  #beside = { at: 0, figures: {} };
   rows = [];
   /** When the newest row came, of this clock. */
   newestAt = null;
@@ -87,6 +90,7 @@ export class History extends EventTarget {
     this.newestAt = now;
     const { application: a, system: s, cache: c, windows } = summary;
     this.#append({
+      ...(now - this.#beside.at < BESIDE_MS ? this.#beside.figures : {}),
       t: summary.timestamp,
       throughput: a.throughput,
       p50: a.p50Ms,
@@ -102,8 +106,9 @@ export class History extends EventTarget {
     this.#changed();
   }
 
-  /** Adds figures to the newest row, such as those of the queue. */
+  /** Adds figures that the events do not bring, such as those of the queue: they hold until the next. */
   extend(figures) {
+    this.#beside = { at: Date.now(), figures };
     const last = this.rows.at(-1);
     if (!last) return;
     Object.assign(last, figures);

@@ -66,7 +66,7 @@ export class PercentilePlot extends Plot {
     const options = () => ({
       scales: { x: { time: false, distr: 3, log: 10, range: [1, last] }, y: { range: (_, _low, high) => [0, Math.max(0.001, high * 1.1)] } },
       axes: [
-        axis(24, { splits: () => NINES.filter((at) => at <= last), filter: (_, all) => all, values: (_, all) => all.map((at) => `${Number((100 - 100 / at).toFixed(3))} %`) }),
+        axis(24, { splits: (plot) => NINES.filter((at) => at <= last && (at !== 2 || plot.width > 520)), filter: (_, all) => all, values: (_, all) => all.map((at) => `${Number((100 - 100 / at).toFixed(3))} %`) }),
         axis(64, { values: (_, all) => all.map((v) => format(v)) }),
       ],
       series: [{}, ...curves.map((one) => line(one, { points: { show: one.points.length < 10, size: 6 } }))],

@@ -4,6 +4,11 @@ import { duration, number, percent } from './format.js';
 
 /** Milliseconds between two looks. */
 const EVERY_MS = 15_000;
+const HOUR_MS = 3_600_000;
+/** Slopes over a window up to this are told a minute. */
+const SHORT_MS = 900_000;
+/** A threshold further away is not worth a word: thirty days. */
+const FAR_MS = 30 * 24 * HOUR_MS;
 const CATEGORIES = ['application', 'system', 'cache'];
 
 /** Emits `trends` when they changed. */
@@ -59,26 +64,38 @@ export class Trends extends EventTarget {
   }
 }
 
-/** The line's value at a time. */
-export function lineAt(trend, t) {
-  const middle = (trend.from + trend.to) / 2;
-  return trend.mean + (trend.slopePerHour * (t - middle)) / 3_600_000;
+/**
+ * The trend's line through rows: as Theil and Sen have it, half of them lie above. A function of
+ * the time; it answers null outside of the trend's window and below zero.
+ */
+export function lineThrough(trend, rows, key) {
+  const within = (t) => t >= trend.from && t <= trend.to;
+  const rise = (t) => (trend.slopePerHour * (t - trend.to)) / HOUR_MS;
+  const rests = rows.filter((row) => within(row.t) && Number.isFinite(row[key])).map((row) => row[key] - rise(row.t));
+  if (rests.length === 0) return () => null;
+  rests.sort((a, b) => a - b);
+  const middle = rests[Math.floor(rests.length / 2)];
+  return (t) => (within(t) && middle + rise(t) >= 0 ? middle + rise(t) : null);
 }
 
 /** A trend in a sentence; `format` writes a value of its unit. */
 export function describe(trend, format) {
   const parts = [];
   const slope = trend.slopePerHour;
-  if (slope === 0 || trend.direction === 'flat') parts.push('steady');
-  else parts.push(`${slope > 0 ? '↗ +' : '↘ −'}${format(Math.abs(slope))} an hour`);
+  // Of a short window: what an hour would bring is a guess.
+  const [part, unit] = trend.to - trend.from <= SHORT_MS ? [60, 'a minute'] : [1, 'an hour'];
+  const told = format(Math.abs(slope) / part);
+  // Too little to be written is steady, too.
+  if (trend.direction === 'flat' || !/[1-9]/.test(told)) parts.push('steady');
+  else parts.push(`${slope > 0 ? '↗ +' : '↘ −'}${told} ${unit}`);
   if (Number.isFinite(trend.changePercent)) {
     const change = trend.changePercent;
     parts.push(`${change >= 0 ? '+' : '−'}${percent(Math.abs(change))} against the window before`);
   }
   const outliers = trend.outliers?.length ?? 0;
   if (outliers > 0) parts.push(`${number(outliers)} ${outliers === 1 ? 'outlier' : 'outliers'}`);
-  if (Number.isFinite(trend.timeToThreshold)) {
-    parts.push(`reaches ${format(trend.threshold)} in ${duration(trend.timeToThreshold)}`);
-  }
+  const left = trend.timeToThreshold;
+  if (left === 0) parts.push(`has reached ${format(trend.threshold)}`);
+  else if (Number.isFinite(left) && left < FAR_MS) parts.push(`reaches ${format(trend.threshold)} in ${duration(left)}`);
   return parts.join(' · ');
 }

@@ -49,6 +49,15 @@ export async function alerts(browser, server, shoot) {
   await page.locator(`#view-alerts li[data-alert="${id}"]`).waitFor({ state: 'detached' });
   await page.locator('#view-alerts .empty', { hasText: 'No alert is open' }).waitFor();
   check('it is resolved', (await server.call('GET', 'monitoring/alerts')).length === 0);
+  if (await server.offers('monitoring/alerts/history')) {
+    const past = page.locator(`#view-alerts tr[data-alert="${id}"]`);
+    await past.waitFor();
+    check('it stands among those that were', (await past.textContent()).includes('by hand'), await past.textContent());
+  }
+  if (await server.offers('monitoring/rules')) {
+    const rule = page.locator('#view-alerts tr[data-rule=HIGH_ERROR_RATE]');
+    check('its rule stays quiet until it is well again', (await rule.textContent()).includes('silenced'), await rule.textContent());
+  }
   await stop();
   check('alerts complain of nothing', complaints.length === 0, complaints);
   await context.close();

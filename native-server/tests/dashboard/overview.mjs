@@ -43,6 +43,11 @@ export async function overview(browser, server) {
   const label = await page.locator('[data-chart=latency] .plot').getAttribute('aria-label');
   check('a chart says its figures in words', /p50 [\d.]+.*p95 [\d.]+/.test(label), label);
   check('the hit rate is told', /%/.test(await text(page, '[data-figure=cache]')), await text(page, '[data-figure=cache]'));
+  if (await server.offers('monitoring/trends')) {
+    const trend = page.locator('[data-chart=memory][data-trend=true]');
+    await trend.waitFor({ timeout: 60_000 });
+    check('a trend is drawn and told', /^Trend: /.test(await trend.locator('.trend').textContent()), await trend.textContent());
+  }
   await page.locator('#range').selectOption('3600000');
   await page.waitForFunction(() => Number(document.querySelector('[data-chart=requests]').dataset.points) >= 1);
   check('another range is shown', (await points(page, 'requests')) >= 1);

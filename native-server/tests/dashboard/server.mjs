@@ -59,6 +59,12 @@ export class Server {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
+  /** Whether its API has a path. */
+  async offers(path) {
+    const document = await (await fetch(`${this.url}/api/openapi.json`)).json();
+    return Object.hasOwn(document.paths, `/api/performance/${path}`);
+  }
+
   /** A call of the API, for what the test itself needs. */
   async call(method, path, body, headers = {}) {
     const response = await fetch(`${this.url}/api/performance/${path}`, {

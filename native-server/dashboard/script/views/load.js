@@ -73,12 +73,25 @@ export function loadView({ client }) {
       return;
     }
     const abort = new AbortController();
-    enter({ abort, id: null });
-    try {
+    await watch(asked.endpoint, { abort, id: null }, async () => {
       const answer = await client.call('POST', 'test/load?wait=false', { body: asked, signal: abort.signal, timeout: Infinity });
       // A server without load tests as jobs waits and answers the result itself.
-      const report = answer.jobId ? await follow(answer.jobId) : answer;
-      finish(asked.endpoint, report);
+      return answer.jobId ? follow(answer.jobId) : answer;
+    });
+  }
+
+  /** A test that runs already, begun before this page was loaded or elsewhere, is shown as well. */
+  async function resume() {
+    const found = await client.get('async/jobs?status=running&limit=50').catch(() => []);
+    const job = found.find(({ type }) => type === 'load_test');
+    if (job && !current) await watch('begun before', { abort: null, id: job.id }, () => follow(job.id));
+  }
+
+  /** Shows a test until its report is there. */
+  async function watch(endpoint, test, report) {
+    enter(test);
+    try {
+      finish(endpoint, await report());
     } catch (error) {
       if (error.code === 'ABORTED') setText(state, 'Cancelled.');
       else {
@@ -180,6 +193,7 @@ export function loadView({ client }) {
     show() {
       outcome.replaceChildren(results.element, h('h3', {}, 'Response time by percentile'),
         legend(['line-1', 'from when due'], ['line-2', 'from when sent']), plot.element, overTime);
+      if (!current) resume();
     },
     returned() {},
     event(name, data) {

@@ -12,7 +12,7 @@ const CHARTS = [
     series: [{ key: 'throughput', label: 'last minute', colour: 'line-1', fill: true }],
     format: format.number,
     range: fromZero(1),
-    trend: { category: 'application', field: 'throughput' },
+    trend: { category: 'application', field: 'throughput', key: 'throughput' },
   },
   {
     id: 'latency',
@@ -24,7 +24,7 @@ const CHARTS = [
     ],
     format: format.duration,
     range: fromZero(0.1),
-    trend: { category: 'application', field: 'p95Ms', of: 'p95' },
+    trend: { category: 'application', field: 'p95Ms', key: 'p95', of: 'p95' },
   },
   {
     id: 'cpu',
@@ -32,7 +32,7 @@ const CHARTS = [
     series: [{ key: 'cpu', label: 'all cores', colour: 'line-1', fill: true }],
     format: format.percent,
     range: wholePercent,
-    trend: { category: 'system', field: 'cpuPercent' },
+    trend: { category: 'system', field: 'cpuPercent', key: 'cpu' },
   },
   {
     id: 'memory',
@@ -41,18 +41,18 @@ const CHARTS = [
     format: format.bytes,
     binary: true,
     range: around,
-    trend: { category: 'system', field: 'rss' },
+    trend: { category: 'system', field: 'rss', key: 'rss' },
   },
   {
     id: 'cache',
     title: 'Cache hit rate',
     series: [
-      { key: 'lookupRate', label: 'latest lookups', colour: 'line-1' },
+      { key: 'lookupRate', label: 'latest lookups', colour: 'line-1', span: true },
       { key: 'hitRate', label: 'since the start', colour: 'line-2' },
     ],
     format: format.percent,
     range: wholePercent,
-    trend: { category: 'cache', field: 'hitRate', of: 'Since the start' },
+    trend: { category: 'cache', field: 'hitRate', key: 'hitRate', of: 'Since the start' },
   },
   {
     id: 'jobs',
