@@ -4,6 +4,8 @@
 const ROWS = 1200;
 /** So long do figures beside the events hold, milliseconds. */
 const BESIDE_MS = 15_000;
+/** Distance of the history's rows, milliseconds. */
+const STEP_MS = 5000;
 const CATEGORIES = ['application', 'system', 'cache'];
 
 /** What a row takes of each category's point. */
@@ -19,7 +21,10 @@ const FIELDS = {
   cache: (d) => ({ hits: d.hits, misses: d.misses, hitRate: d.hitRate }),
 };
 
-/** Emits `rows` when they changed. A row: `t` in Unix milliseconds and figures by name. */
+/**
+ * Emits `rows` when they changed. A row: `t` in Unix milliseconds, figures by name, and `heard` when
+ * an event brought it.
+ */
 export class History extends EventTarget {
   #client;
   #range = 900_000;
@@ -73,11 +78,11 @@ export class History extends EventTarget {
         merged.set(timestamp, Object.assign(row, FIELDS[CATEGORIES[at]](data)));
       }
     });
-    const kept = [...merged.values()].sort((a, b) => a.t - b.t);
-    const last = kept.at(-1)?.t ?? 0;
-    // What only events told stays: counts of jobs, and samples younger than the history's.
-    for (const row of this.rows) if (row.t > last || row.queued !== undefined) kept.push(row);
-    kept.sort((a, b) => a.t - b.t);
+    // What events told is finer than the history: that fills only where nothing was heard.
+    const slot = (t) => Math.floor(t / Math.max(STEP_MS, this.bucket));
+    const heard = new Set(this.rows.filter((row) => row.heard).map((row) => slot(row.t)));
+    const missing = [...merged.values()].filter((row) => !heard.has(slot(row.t)));
+    const kept = [...missing, ...this.rows.filter((row) => row.heard)].sort((a, b) => a.t - b.t);
     this.rows = [];
     for (const row of kept) this.#append(row);
     this.#changed();
@@ -92,6 +97,7 @@ export class History extends EventTarget {
     this.#append({
       ...(now - this.#beside.at < BESIDE_MS ? this.#beside.figures : {}),
       t: summary.timestamp,
+      heard: true,
       throughput: a.throughput,
       p50: a.p50Ms,
       p95: a.p95Ms,

@@ -18,7 +18,7 @@ export async function load(browser, server) {
   await closed(page);
   await open(page);
   await refused(page);
-  await cancelled(page);
+  await cancelled(page, server);
   // The refusal is an answer of 4xx, which the browser tells as an error of its own.
   const own = complaints.filter((c) => !/status of 4\d\d/.test(c));
   check('load tests complain of nothing', own.length === 0, own);
@@ -58,12 +58,25 @@ async function refused(page) {
   await fill(page, { endpoint: '/api/performance/cache/stats' });
 }
 
-async function cancelled(page) {
+/** A test goes on while its page is loaded anew; it is found again and cancelled. */
+async function cancelled(page, server) {
   await fill(page, { requests: 2000, rate: 20, duration: 100 });
   await start(page);
   await page.locator('#load-cancel').waitFor();
-  await page.waitForTimeout(1500);
+  if (await asJob(server)) {
+    await page.locator('#load-detail', { hasText: /of 2000 requests/ }).waitFor();
+    check('how far it is is told', true);
+    await page.reload();
+    await page.locator('#load-detail', { hasText: /of 2000 requests/ }).waitFor();
+    check('a page that comes later shows it, too', true);
+  }
   await page.locator('#load-cancel').click();
   await page.locator('#load-state', { hasText: /^(Cancelled|Done)/ }).waitFor({ timeout: 30_000 });
   check('a test is cancelled', !(await text(page, '#load-state')).includes('2,000'), await text(page, '#load-state'));
+}
+
+/** Whether the server runs load tests as jobs. */
+async function asJob(server) {
+  const jobs = await server.call('GET', 'async/jobs?status=running');
+  return jobs.some((job) => job.type === 'load_test');
 }

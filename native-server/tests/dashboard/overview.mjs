@@ -51,6 +51,9 @@ export async function overview(browser, server) {
   await page.locator('#range').selectOption('3600000');
   await page.waitForFunction(() => Number(document.querySelector('[data-chart=requests]').dataset.points) >= 1);
   check('another range is shown', (await points(page, 'requests')) >= 1);
+  await page.locator('#range').selectOption('86400000');
+  await page.waitForFunction(() => Number(document.querySelector('[data-chart=requests]').dataset.points) >= 1);
+  check('so is a day', await drawn(page, '[data-chart=requests]'));
   check('the overview complains of nothing', complaints.length === 0, complaints);
   await context.close();
 }

@@ -34,7 +34,9 @@ export function loadView({ client }) {
   const stop = button('Cancel', cancel, { hidden: true, id: 'load-cancel' });
   const bar = progress('Progress of the load test');
   const state = h('span', { id: 'load-state', role: 'status' }, 'Ready.');
-  const running = h('div', { class: 'row', hidden: true }, bar.element);
+  // Beside the state, which is read aloud: this changes too often for it.
+  const detail = h('span', { class: 'num', id: 'load-detail' });
+  const running = h('div', { class: 'row middle', hidden: true }, bar.element, detail);
   const results = figures();
   const plot = new PercentilePlot();
   const seconds = new SecondsPlot();
@@ -109,6 +111,7 @@ export function loadView({ client }) {
     stop.hidden = false;
     running.hidden = false;
     bar.set(0);
+    setText(detail, '');
     setText(state, 'Running …');
   }
 
@@ -129,7 +132,7 @@ export function loadView({ client }) {
       });
       if (job) {
         bar.set(job.progress);
-        if (job.progressDetail) setText(state, job.progressDetail.message);
+        setText(detail, job.progressDetail?.message ?? '');
       }
       if (job && ENDED.includes(job.status)) {
         if (job.status === 'failed') throw new Error(job.error ?? 'the test failed');
