@@ -68,7 +68,10 @@ export class TimeChart {
     if (!this.#plot) this.#resize();
     this.element.dataset.points = rows.length;
     // The longest pause between two rows, milliseconds.
-    this.element.dataset.pause = rows.reduce((most, row, at) => (at === 0 ? 0 : Math.max(most, row.t - rows[at - 1].t)), 0);
+    this.element.dataset.pause = rows.reduce(
+      (most, row, at) => (at === 0 ? 0 : Math.max(most, row.t - rows[at - 1].t)),
+      0,
+    );
     this.#tell();
   }
 
@@ -137,7 +140,12 @@ export class TimeChart {
       points: { show: (_, at, from, to) => to - from < 2, size: 5 },
     }));
     const trend = { stroke: colour('trend'), width: 1.25, dash: [6, 5], spanGaps: true, points: { show: false } };
-    const outliers = { stroke: colour('bad'), width: 0, paths: () => null, points: { show: true, size: 9, width: 1.5, stroke: colour('bad'), fill: 'transparent' } };
+    const outliers = {
+      stroke: colour('bad'),
+      width: 0,
+      paths: () => null,
+      points: { show: true, size: 9, width: 1.5, stroke: colour('bad'), fill: 'transparent' },
+    };
     this.#plot = new globalThis.uPlot(
       {
         width: this.#width,
@@ -149,7 +157,16 @@ export class TimeChart {
         scales: { x: { min, max, time: true }, y: { range: (_, low, high) => range(low, high) } },
         axes: [
           { stroke: dim, grid: { show: false }, ticks: { show: false }, font, size: 22, space: 64, values: clocks },
-          { stroke: dim, grid, ticks: { show: false }, font, size: AXIS, space: 34, incrs: steps, values: (_, all) => all.map((v) => format(v)) },
+          {
+            stroke: dim,
+            grid,
+            ticks: { show: false },
+            font,
+            size: AXIS,
+            space: 34,
+            incrs: steps,
+            values: (_, all) => all.map((v) => format(v)),
+          },
         ],
         series: [{}, ...lines, trend, outliers],
         hooks: { setCursor: [(plot) => this.#point(plot.cursor.idx)] },

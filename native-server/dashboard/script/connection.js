@@ -22,7 +22,10 @@ export function connect(stream, history) {
   const tick = () => {
     const now = Date.now();
     const old = stream.lastAt === null ? null : now - stream.lastAt;
-    const silent = stream.state === 'live' && old !== null && now - (history.newestAt ?? now) > Math.max(STALE_MS, 4 * history.interval);
+    const silent =
+      stream.state === 'live' &&
+      old !== null &&
+      now - (history.newestAt ?? now) > Math.max(STALE_MS, 4 * history.interval);
     const state = silent ? 'silent' : stream.state;
     host.dataset.state = state;
     setText(word, WORDS[state]);

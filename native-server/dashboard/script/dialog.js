@@ -4,7 +4,13 @@ import { freshId, h } from './element.js';
 
 function open(title, body, buttons) {
   const id = freshId('dialog');
-  const dialog = h('dialog', { 'aria-labelledby': id }, h('h2', { id }, title), body, h('div', { class: 'row end' }, buttons));
+  const dialog = h(
+    'dialog',
+    { 'aria-labelledby': id },
+    h('h2', { id }, title),
+    body,
+    h('div', { class: 'row end' }, buttons),
+  );
   const before = document.activeElement;
   dialog.addEventListener('close', () => {
     dialog.remove();
@@ -47,7 +53,14 @@ export function askToken(current, why) {
   return new Promise((answer) => {
     let given = null;
     const id = freshId('token');
-    const input = h('input', { id, type: 'password', autocomplete: 'off', spellcheck: 'false', value: current, autofocus: true });
+    const input = h('input', {
+      id,
+      type: 'password',
+      autocomplete: 'off',
+      spellcheck: 'false',
+      value: current,
+      autofocus: true,
+    });
     const save = h('button', { type: 'submit', class: 'primary' }, 'Use it');
     const cancel = h('button', { type: 'button' }, 'Cancel');
     const form = h(

@@ -91,7 +91,8 @@ export class History extends EventTarget {
   /** A summary as the events bring it. */
   push(summary) {
     const now = Date.now();
-    if (this.newestAt !== null) this.interval = Math.min(60_000, Math.max(500, 0.7 * this.interval + 0.3 * (now - this.newestAt)));
+    if (this.newestAt !== null)
+      this.interval = Math.min(60_000, Math.max(500, 0.7 * this.interval + 0.3 * (now - this.newestAt)));
     this.newestAt = now;
     const { application: a, system: s, cache: c, windows } = summary;
     this.#append({

@@ -66,8 +66,14 @@ async function enterToken(why) {
   const given = await askToken(client.token, why);
   if (given !== null) client.token = given;
 }
-client.addEventListener('unauthorized', () => enterToken('This server asks for an access token. Enter one that may read; changes need one that may write, tests one that may do all.'));
-byId('token').addEventListener('click', () => enterToken('A server that was started with --token asks for it. Without one, leave this empty.'));
+client.addEventListener('unauthorized', () =>
+  enterToken(
+    'This server asks for an access token. Enter one that may read; changes need one that may write, tests one that may do all.',
+  ),
+);
+byId('token').addEventListener('click', () =>
+  enterToken('A server that was started with --token asks for it. Without one, leave this empty.'),
+);
 byId('range').addEventListener('change', ({ target }) => {
   history.range = Number(target.value);
   trends.forget();

@@ -23,7 +23,12 @@ export function tile(name, id) {
   };
 }
 
-export const tiles = (...all) => h('dl', { class: 'tiles' }, all.map((one) => one.element));
+export const tiles = (...all) =>
+  h(
+    'dl',
+    { class: 'tiles' },
+    all.map((one) => one.element),
+  );
 
 /** Names and figures; `set([[name, value]])`. */
 export function figures() {
@@ -57,7 +62,11 @@ export const numberInput = (name, value, min, max, step) =>
   h('input', { type: 'number', name, value, min, max, step: step ?? '1', inputmode: 'numeric' });
 
 export function select(name, options) {
-  return h('select', { name }, options.map(([value, text]) => h('option', { value }, text)));
+  return h(
+    'select',
+    { name },
+    options.map(([value, text]) => h('option', { value }, text)),
+  );
 }
 
 export const button = (text, on, props = {}) => h('button', { type: 'button', ...props, on: { click: on } }, text);

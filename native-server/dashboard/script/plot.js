@@ -34,19 +34,40 @@ class Plot {
 
   #resize() {
     if (!this.#plot) this.#draw();
-    else if (this.#width() > 40 && this.#width() !== this.#plot.width) this.#plot.setSize({ width: this.#width(), height: HEIGHT });
+    else if (this.#width() > 40 && this.#width() !== this.#plot.width)
+      this.#plot.setSize({ width: this.#width(), height: HEIGHT });
   }
 
   #draw() {
     if (!this.#options || this.#width() < 40) return;
     this.#plot?.destroy();
-    const common = { width: this.#width(), height: HEIGHT, padding: [10, 24, 0, 0], legend: { show: false }, cursor: { drag: { x: false, y: false } } };
+    const common = {
+      width: this.#width(),
+      height: HEIGHT,
+      padding: [10, 24, 0, 0],
+      legend: { show: false },
+      cursor: { drag: { x: false, y: false } },
+    };
     this.#plot = new globalThis.uPlot({ ...common, ...this.#options() }, this.#data, this.element);
   }
 }
 
-const axis = (size, more) => ({ stroke: colour('dim'), grid: { stroke: colour('grid'), width: 1 }, ticks: { show: false }, font: FONT, size, ...more });
-const line = ({ label, colour: name }, more) => ({ label, stroke: colour(name), width: 2, spanGaps: true, points: { show: false }, ...more });
+const axis = (size, more) => ({
+  stroke: colour('dim'),
+  grid: { stroke: colour('grid'), width: 1 },
+  ticks: { show: false },
+  font: FONT,
+  size,
+  ...more,
+});
+const line = ({ label, colour: name }, more) => ({
+  label,
+  stroke: colour(name),
+  width: 2,
+  spanGaps: true,
+  points: { show: false },
+  ...more,
+});
 
 /** Percentile 0 is 1, 90 is 10, 99 is 100: each nine is as wide as the one before. */
 const nines = (percentile) => 100 / (100 - Math.min(percentile, 99.999));
@@ -64,9 +85,16 @@ export class PercentilePlot extends Plot {
     const data = globalThis.uPlot.join(tables);
     const last = Math.max(1000, data[0].at(-1));
     const options = () => ({
-      scales: { x: { time: false, distr: 3, log: 10, range: [1, last] }, y: { range: (_, _low, high) => [0, Math.max(0.001, high * 1.1)] } },
+      scales: {
+        x: { time: false, distr: 3, log: 10, range: [1, last] },
+        y: { range: (_, _low, high) => [0, Math.max(0.001, high * 1.1)] },
+      },
       axes: [
-        axis(24, { splits: (plot) => NINES.filter((at) => at <= last && (at !== 2 || plot.width > 520)), filter: (_, all) => all, values: (_, all) => all.map((at) => `${Number((100 - 100 / at).toFixed(3))} %`) }),
+        axis(24, {
+          splits: (plot) => NINES.filter((at) => at <= last && (at !== 2 || plot.width > 520)),
+          filter: (_, all) => all,
+          values: (_, all) => all.map((at) => `${Number((100 - 100 / at).toFixed(3))} %`),
+        }),
         axis(64, { values: (_, all) => all.map((v) => format(v)) }),
       ],
       series: [{}, ...curves.map((one) => line(one, { points: { show: one.points.length < 10, size: 6 } }))],
@@ -88,7 +116,11 @@ export class SecondsPlot extends Plot {
         axis(64, { values: (_, all) => all.map((v) => format.rate(v)) }),
         axis(64, { scale: 'ms', side: 1, grid: { show: false }, values: (_, all) => all.map((v) => format.time(v)) }),
       ],
-      series: [{}, line({ label: 'requests a second', colour: 'line-2' }, { points: { show: data[0].length < 40, size: 5 } }), line({ label: 'p99', colour: 'line-1' }, { scale: 'ms', points: { show: data[0].length < 40, size: 5 } })],
+      series: [
+        {},
+        line({ label: 'requests a second', colour: 'line-2' }, { points: { show: data[0].length < 40, size: 5 } }),
+        line({ label: 'p99', colour: 'line-1' }, { scale: 'ms', points: { show: data[0].length < 40, size: 5 } }),
+      ],
     });
     this.set(options, data, label);
   }

@@ -19,10 +19,14 @@ export function table(caption, columns, { stacked = false } = {}) {
     h('table', {}, h('caption', { class: 'unseen' }, caption), h('thead', {}, h('tr', {}, head)), body),
   );
   const row = (data, ...parts) =>
-    h('tr', { data }, parts.map((part, at) => {
-      const { title, class: name } = typeof columns[at] === 'string' ? { title: columns[at] } : columns[at];
-      return h('td', { class: name ?? '', data: { column: title } }, part);
-    }));
+    h(
+      'tr',
+      { data },
+      parts.map((part, at) => {
+        const { title, class: name } = typeof columns[at] === 'string' ? { title: columns[at] } : columns[at];
+        return h('td', { class: name ?? '', data: { column: title } }, part);
+      }),
+    );
   return { element, body, row };
 }
 

@@ -19,7 +19,10 @@ function matrix(n) {
 function entities(users) {
   return Array.from({ length: users }, (_, user) => ({
     id: `guest ${user}`,
-    ratings: Array.from({ length: 40 }, (_, at) => ({ item_id: `w${(user * 3 + at * 7) % 400}`, rating: 1 + ((user + at * at) % 5) })),
+    ratings: Array.from({ length: 40 }, (_, at) => ({
+      item_id: `w${(user * 3 + at * 7) % 400}`,
+      rating: 1 + ((user + at * at) % 5),
+    })),
   }));
 }
 

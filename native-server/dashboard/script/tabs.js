@@ -7,8 +7,16 @@ export function startTabs(views) {
   const list = byId('tabs');
   const main = byId('main');
   const made = views.map((view) => {
-    const tab = h('button', { type: 'button', role: 'tab', id: `tab-${view.id}`, 'aria-controls': `view-${view.id}`, tabindex: '-1' }, view.title);
-    const panel = h('section', { role: 'tabpanel', id: `view-${view.id}`, 'aria-labelledby': tab.id, class: 'view', hidden: true }, view.element);
+    const tab = h(
+      'button',
+      { type: 'button', role: 'tab', id: `tab-${view.id}`, 'aria-controls': `view-${view.id}`, tabindex: '-1' },
+      view.title,
+    );
+    const panel = h(
+      'section',
+      { role: 'tabpanel', id: `view-${view.id}`, 'aria-labelledby': tab.id, class: 'view', hidden: true },
+      view.element,
+    );
     list.append(tab);
     main.append(panel);
     return { view, tab, panel };

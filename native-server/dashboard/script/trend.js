@@ -96,6 +96,7 @@ export function describe(trend, format) {
   if (outliers > 0) parts.push(`${number(outliers)} ${outliers === 1 ? 'outlier' : 'outliers'}`);
   const left = trend.timeToThreshold;
   if (left === 0) parts.push(`has reached ${format(trend.threshold)}`);
-  else if (Number.isFinite(left) && left < FAR_MS) parts.push(`reaches ${format(trend.threshold)} in ${duration(left)}`);
+  else if (Number.isFinite(left) && left < FAR_MS)
+    parts.push(`reaches ${format(trend.threshold)} in ${duration(left)}`);
   return parts.join(' · ');
 }

@@ -15,7 +15,12 @@ const focused = (page) =>
   page.evaluate(() => {
     const node = document.activeElement;
     const style = getComputedStyle(node);
-    return { text: (node.getAttribute('aria-label') ?? node.textContent ?? '').trim(), id: node.id, role: node.getAttribute('role'), ring: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2 };
+    return {
+      text: (node.getAttribute('aria-label') ?? node.textContent ?? '').trim(),
+      id: node.id,
+      role: node.getAttribute('role'),
+      ring: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
+    };
   });
 
 export async function keyboard(browser, server) {
@@ -23,17 +28,36 @@ export async function keyboard(browser, server) {
   await state(page, 'live');
   await page.bringToFront();
   // A page that was never touched may give its first press of Tab to itself.
-  for (let i = 0; i < 2 && (await page.evaluate(() => document.activeElement === document.body)); i += 1) await page.keyboard.press('Tab');
-  check('the first stop skips to the figures', (await focused(page)).text === 'Skip to the figures', await focused(page));
+  for (let i = 0; i < 2 && (await page.evaluate(() => document.activeElement === document.body)); i += 1)
+    await page.keyboard.press('Tab');
+  check(
+    'the first stop skips to the figures',
+    (await focused(page)).text === 'Skip to the figures',
+    await focused(page),
+  );
   const stops = [];
   for (let i = 0; i < 12 && stops.at(-1)?.role !== 'tab'; i += 1) {
     await page.keyboard.press('Tab');
     stops.push(await focused(page));
   }
-  check('Tab leads by the tools to the tabs', stops.map((s) => s.id).join(' ').startsWith('range theme token') && stops.at(-1).id === 'tab-overview', stops);
-  check('the focus is seen at each stop', stops.every((s) => s.ring), stops);
+  check(
+    'Tab leads by the tools to the tabs',
+    stops
+      .map((s) => s.id)
+      .join(' ')
+      .startsWith('range theme token') && stops.at(-1).id === 'tab-overview',
+    stops,
+  );
+  check(
+    'the focus is seen at each stop',
+    stops.every((s) => s.ring),
+    stops,
+  );
   await page.keyboard.press('ArrowRight');
-  check('an arrow shows the next view', (await focused(page)).id === 'tab-cache' && (await page.locator('#view-cache').isVisible()));
+  check(
+    'an arrow shows the next view',
+    (await focused(page)).id === 'tab-cache' && (await page.locator('#view-cache').isVisible()),
+  );
   await page.keyboard.press('End');
   check('End shows the last', await page.locator('#view-system').isVisible());
   await page.keyboard.press('ArrowRight');
@@ -74,8 +98,17 @@ export async function axe(browser, server) {
       await tab(page, name);
       await page.waitForTimeout(700);
       await page.evaluate(AXE);
-      const found = await page.evaluate((values) => globalThis.axe.run(document, { runOnly: { type: 'tag', values } }), RULES);
-      const wrong = found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(' ')).slice(0, 3).join(', ')}`);
+      const found = await page.evaluate(
+        (values) => globalThis.axe.run(document, { runOnly: { type: 'tag', values } }),
+        RULES,
+      );
+      const wrong = found.violations.map(
+        (v) =>
+          `${v.id}: ${v.nodes
+            .map((n) => n.target.join(' '))
+            .slice(0, 3)
+            .join(', ')}`,
+      );
       check(`axe finds nothing in ${name}, ${colorScheme}`, wrong.length === 0, wrong);
     }
     await context.close();
@@ -83,7 +116,12 @@ export async function axe(browser, server) {
 }
 
 export async function phone(browser, server) {
-  const { context, page, complaints } = await visit(browser, server, { viewport: PHONE, hasTouch: true, isMobile: true, deviceScaleFactor: 2 });
+  const { context, page, complaints } = await visit(browser, server, {
+    viewport: PHONE,
+    hasTouch: true,
+    isMobile: true,
+    deviceScaleFactor: 2,
+  });
   await state(page, 'live');
   for (const name of VIEWS) {
     await tab(page, name);
@@ -108,7 +146,11 @@ export async function schemes(browser, server) {
   check('the scheme follows the system', dark !== light, [dark, light]);
   const button = page.locator('#theme');
   await button.click();
-  check('the button chooses dark', (await ground()) === dark && (await button.textContent()) === 'Theme: dark', await button.textContent());
+  check(
+    'the button chooses dark',
+    (await ground()) === dark && (await button.textContent()) === 'Theme: dark',
+    await button.textContent(),
+  );
   await page.reload();
   check('the choice is kept', (await ground()) === dark);
   const moves = await page.evaluate(() => getComputedStyle(document.querySelector('#theme')).transitionDuration);

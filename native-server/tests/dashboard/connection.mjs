@@ -19,7 +19,11 @@ export async function serverAway(browser, server) {
   check('a server that is gone is told', (await text(page, '#connection-word')) === 'Disconnected');
   check('the figures are marked as old', (await stale(page)) === 'true');
   await page.locator('#connection-age', { hasText: /data .* ago/ }).waitFor();
-  check('and it is told how old they are', /next try|data/.test(await text(page, '#connection-age')), await text(page, '#connection-age'));
+  check(
+    'and it is told how old they are',
+    /next try|data/.test(await text(page, '#connection-age')),
+    await text(page, '#connection-age'),
+  );
   const kept = await text(page, '[data-figure=memory]');
   check('they stay to be read', /\d/.test(kept), kept);
   await server.start();
@@ -46,7 +50,10 @@ export async function networkAway(browser, server) {
   await context.setOffline(false);
   await state(page, 'live');
   away.yes = false;
-  const samples = await server.call('GET', `monitoring/metrics?category=application&startTime=${left}&endTime=${Date.now()}`);
+  const samples = await server.call(
+    'GET',
+    `monitoring/metrics?category=application&startTime=${left}&endTime=${Date.now()}`,
+  );
   const last = await points(page, 'requests');
   await grows(page, last);
   const pause = await page.locator('[data-chart=requests]').getAttribute('data-pause');
@@ -67,7 +74,13 @@ export async function token(browser, server, secret) {
   await state(page, 'live');
   await page.waitForFunction(() => /\d/.test(document.querySelector('[data-figure=memory]').textContent));
   check('with it the figures come', true);
-  check('it is kept for this tab alone', await page.evaluate((s) => sessionStorage.getItem('sommos-token') === s && localStorage.getItem('sommos-token') === null, secret));
+  check(
+    'it is kept for this tab alone',
+    await page.evaluate(
+      (s) => sessionStorage.getItem('sommos-token') === s && localStorage.getItem('sommos-token') === null,
+      secret,
+    ),
+  );
   const other = complaints.filter((c) => !/status of 401/.test(c));
   check('tokens complain of nothing', other.length === 0, other);
   await context.close();

@@ -4,7 +4,8 @@ import { check } from './tally.mjs';
 import { state, tab, text, visit } from './visitor.mjs';
 
 const row = (page, id) => page.locator(`#view-jobs tr[data-job="${id}"]`);
-const ended = (page, id, status) => page.locator(`#view-jobs tr[data-job="${id}"][data-status=${status}]`).waitFor({ timeout: 60_000 });
+const ended = (page, id, status) =>
+  page.locator(`#view-jobs tr[data-job="${id}"][data-status=${status}]`).waitFor({ timeout: 60_000 });
 
 /** Submits a sample by its form; the id of the job. */
 async function submit(page, { kind, size, timeout = 120_000, retries = 0 }) {
@@ -49,20 +50,32 @@ async function progress(page) {
   await ended(page, id, 'completed');
   const steps = await page.evaluate(() => globalThis.steps);
   check('a job is watched on its way', steps.some((s) => s > 0 && s < 100) && steps.at(-1) === 100, steps);
-  check('its progress only rises', steps.every((s, at) => at === 0 || s >= steps[at - 1]), steps);
+  check(
+    'its progress only rises',
+    steps.every((s, at) => at === 0 || s >= steps[at - 1]),
+    steps,
+  );
 }
 
 async function cancelled(page) {
   const id = await submit(page, { kind: 'model_training', size: 2000 });
   await page.locator(`#view-jobs tr[data-job="${id}"][data-status=running]`).waitFor();
-  await row(page, id).getByRole('button', { name: /^Cancel/ }).click();
+  await row(page, id)
+    .getByRole('button', { name: /^Cancel/ })
+    .click();
   const dialog = page.locator('dialog[open]');
   check('a cancel is asked for', (await dialog.textContent()).includes(id));
   await page.keyboard.press('Escape');
-  check('Escape keeps the job', (await row(page, id).getAttribute('data-status')) === 'running', await row(page, id).getAttribute('data-status'));
+  check(
+    'Escape keeps the job',
+    (await row(page, id).getAttribute('data-status')) === 'running',
+    await row(page, id).getAttribute('data-status'),
+  );
   const focused = await page.evaluate(() => document.activeElement.textContent);
   check('the focus is back on its button', focused === 'Cancel', focused);
-  await row(page, id).getByRole('button', { name: /^Cancel/ }).click();
+  await row(page, id)
+    .getByRole('button', { name: /^Cancel/ })
+    .click();
   await dialog.getByRole('button', { name: 'Cancel the job' }).click();
   await ended(page, id, 'cancelled');
   check('a running job is cancelled', true);
@@ -73,9 +86,18 @@ async function deadLetter(page) {
   await ended(page, id, 'failed');
   await page.locator('#view-jobs [name=filter]').selectOption('dead=true');
   await row(page, id).waitFor();
-  check('its attempts are used up', (await row(page, id).textContent()).includes('dead'), await row(page, id).textContent());
-  await row(page, id).getByRole('button', { name: /^Retry/ }).click();
-  await page.locator('.notice', { hasText: /retr|queued/i }).first().waitFor();
+  check(
+    'its attempts are used up',
+    (await row(page, id).textContent()).includes('dead'),
+    await row(page, id).textContent(),
+  );
+  await row(page, id)
+    .getByRole('button', { name: /^Retry/ })
+    .click();
+  await page
+    .locator('.notice', { hasText: /retr|queued/i })
+    .first()
+    .waitFor();
   await page.locator('#view-jobs [name=filter]').selectOption('');
   await page.waitForFunction((job) => {
     const cells = document.querySelector(`tr[data-job="${job}"]`)?.textContent ?? '';
@@ -121,7 +143,11 @@ export async function cache(browser, server) {
   const { context, page, complaints } = await visit(browser, server, { hash: '#cache' });
   await state(page, 'live');
   const hostile = '<img src=x onerror=alert(1)>';
-  await server.call('POST', 'cache/set', { key: hostile, value: { note: '<script>alert(1)</script>' }, tags: ['cellar'] });
+  await server.call('POST', 'cache/set', {
+    key: hostile,
+    value: { note: '<script>alert(1)</script>' },
+    tags: ['cellar'],
+  });
   await server.call('POST', 'cache/set', { key: 'barolo', value: 1 });
   const keys = page.locator('#view-cache tbody tr');
   await keys.filter({ hasText: hostile }).waitFor();
@@ -141,6 +167,21 @@ export async function cache(browser, server) {
   await context.close();
 }
 
+/** A flame graph is recorded under work, and shown as an image. */
+async function profiled(page) {
+  await tab(page, 'system');
+  const view = page.locator('#view-system');
+  await view.locator('[name=seconds]').fill('1');
+  await view.getByRole('button', { name: 'Record' }).click();
+  const image = page.locator('#profile img');
+  await image.waitFor({ timeout: 60_000 });
+  const width = await image.evaluate(async (node) => {
+    await node.decode();
+    return node.naturalWidth;
+  });
+  check('a flame graph is shown', width > 100, width);
+}
+
 /** Unused views are reached by their tabs: none fails. */
 export async function views(browser, server) {
   const { context, page, complaints } = await visit(browser, server);
@@ -158,6 +199,7 @@ export async function views(browser, server) {
   await page.locator('#memory-result').waitFor();
   const told = await text(page, '#memory-result');
   check('the memory test tells the heap', /An iteration.*B/.test(told) && told.includes('allocator'), told);
+  if (await server.offers('monitoring/profile')) await profiled(page);
   check('views complain of nothing', complaints.length === 0, complaints);
   await context.close();
 }

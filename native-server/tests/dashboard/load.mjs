@@ -7,7 +7,8 @@ const figure = (page, name) => page.locator(`#load-result .figures div:has(dt:te
 const digits = (shown) => Number(shown.replace(/\D/g, ''));
 
 async function fill(page, fields) {
-  for (const [name, value] of Object.entries(fields)) await page.locator(`#load-form [name=${name}]`).fill(String(value));
+  for (const [name, value] of Object.entries(fields))
+    await page.locator(`#load-form [name=${name}]`).fill(String(value));
 }
 
 const start = (page) => page.locator('#view-load').getByRole('button', { name: 'Start' }).click();
@@ -32,9 +33,17 @@ async function closed(page) {
   check('all requests were sent', digits(await figure(page, 'Requests')) === 1500, await figure(page, 'Requests'));
   check('none failed', digits(await figure(page, 'Failed')) === 0, await figure(page, 'Failed'));
   const times = await Promise.all(['p50', 'p95', 'p99', 'p99.9'].map((name) => figure(page, name)));
-  check('percentiles are told', times.every((t) => /\d.*(ms|s)$/.test(t)), times);
+  check(
+    'percentiles are told',
+    times.every((t) => /\d.*(ms|s)$/.test(t)),
+    times,
+  );
   check('the percentiles are plotted', await drawn(page, '#load-result'));
-  check('the end is told', (await text(page, '#load-state')).startsWith('Done: 1,500'), await text(page, '#load-state'));
+  check(
+    'the end is told',
+    (await text(page, '#load-state')).startsWith('Done: 1,500'),
+    await text(page, '#load-state'),
+  );
   check('the run is kept', (await page.locator('#view-load tbody tr').count()) === 1);
 }
 

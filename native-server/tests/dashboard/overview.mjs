@@ -22,18 +22,29 @@ export function load(server, paths) {
 export async function overview(browser, server) {
   const { context, page, complaints } = await visit(browser, server);
   await state(page, 'live');
-  await page.waitForFunction(() => [...document.querySelectorAll('#view-overview [data-figure]')].every((f) => /\d/.test(f.textContent) || f.dataset.figure === 'cache'));
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll('#view-overview [data-figure]')].every(
+      (f) => /\d/.test(f.textContent) || f.dataset.figure === 'cache',
+    ),
+  );
   check('eight figures stand on the overview', (await page.locator('#view-overview .tile').count()) === 8);
   await page.waitForFunction(() => Number(document.querySelector('[data-chart=requests]').dataset.points) >= 3);
   await server.call('POST', 'cache/set', { key: 'warm', value: 1 });
-  const before = { points: await points(page, 'requests'), rate: number(await text(page, '[data-figure=rate]')), pictures: {} };
+  const before = {
+    points: await points(page, 'requests'),
+    rate: number(await text(page, '[data-figure=rate]')),
+    pictures: {},
+  };
   for (const chart of CHARTS) before.pictures[chart] = await picture(page, chart);
   const stop = load(server, ['cache/get/warm', 'cache/stats', 'memory/stats']);
   await page.waitForFunction(
     (rate) => Number(document.querySelector('[data-figure=rate]').textContent.replace(/[^\d.]/g, '')) > rate + 5,
     before.rate,
   );
-  await page.waitForFunction((n) => Number(document.querySelector('[data-chart=requests]').dataset.points) >= n, before.points + 4);
+  await page.waitForFunction(
+    (n) => Number(document.querySelector('[data-chart=requests]').dataset.points) >= n,
+    before.points + 4,
+  );
   await stop();
   check('the rate rises under load', true);
   for (const chart of CHARTS) {
@@ -42,11 +53,19 @@ export async function overview(browser, server) {
   }
   const label = await page.locator('[data-chart=latency] .plot').getAttribute('aria-label');
   check('a chart says its figures in words', /p50 [\d.]+.*p95 [\d.]+/.test(label), label);
-  check('the hit rate is told', /%/.test(await text(page, '[data-figure=cache]')), await text(page, '[data-figure=cache]'));
+  check(
+    'the hit rate is told',
+    /%/.test(await text(page, '[data-figure=cache]')),
+    await text(page, '[data-figure=cache]'),
+  );
   if (await server.offers('monitoring/trends')) {
     const trend = page.locator('[data-chart=memory][data-trend=true]');
     await trend.waitFor({ timeout: 60_000 });
-    check('a trend is drawn and told', /^Trend: /.test(await trend.locator('.trend').textContent()), await trend.textContent());
+    check(
+      'a trend is drawn and told',
+      /^Trend: /.test(await trend.locator('.trend').textContent()),
+      await trend.textContent(),
+    );
   }
   await page.locator('#range').selectOption('3600000');
   await page.waitForFunction(() => Number(document.querySelector('[data-chart=requests]').dataset.points) >= 1);
@@ -62,19 +81,32 @@ export async function overview(browser, server) {
 export async function assets(server) {
   const first = await fetch(`${server.url}/`);
   const policy = first.headers.get('content-security-policy');
-  check('the page is HTML', first.headers.get('content-type') === 'text/html; charset=utf-8', first.headers.get('content-type'));
-  check('its policy is strict', policy?.startsWith("default-src 'none'; script-src 'self'; style-src 'self';") && !policy.includes('unsafe'), policy);
+  check(
+    'the page is HTML',
+    first.headers.get('content-type') === 'text/html; charset=utf-8',
+    first.headers.get('content-type'),
+  );
+  check(
+    'its policy is strict',
+    policy?.startsWith("default-src 'none'; script-src 'self'; style-src 'self';") && !policy.includes('unsafe'),
+    policy,
+  );
   const html = await first.text();
   const links = [...html.matchAll(/(?:src|href)="(\/dashboard\/[^"]+)"/g)].map((m) => m[1]);
   const types = { js: 'text/javascript; charset=utf-8', css: 'text/css; charset=utf-8', svg: 'image/svg+xml' };
   for (const link of new Set(links)) {
     const response = await fetch(server.url + link);
     const type = response.headers.get('content-type');
-    check(`${link} is served`, response.status === 200 && type === types[link.split('.').pop()], [response.status, type]);
+    check(`${link} is served`, response.status === 200 && type === types[link.split('.').pop()], [
+      response.status,
+      type,
+    ]);
   }
   const script = `${server.url}/dashboard/vendor/uplot/uPlot.iife.min.js`;
   const tagged = await fetch(script);
-  const again = await fetch(script, { headers: { 'if-none-match': tagged.headers.get('etag'), 'cache-control': 'no-cache' } });
+  const again = await fetch(script, {
+    headers: { 'if-none-match': tagged.headers.get('etag'), 'cache-control': 'no-cache' },
+  });
   check('a known file is answered 304', again.status === 304, again.status);
   const head = await fetch(script, { method: 'HEAD' });
   check('HEAD is GET without a body', head.status === 200 && (await head.text()) === '', head.status);

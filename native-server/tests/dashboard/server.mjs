@@ -8,21 +8,26 @@ import { join, resolve } from 'node:path';
 const PROGRAM = process.env.SOMMOS_SERVER ?? resolve(import.meta.dirname, '../../../target/debug/sommos-server');
 const START_MS = 60_000;
 
-/** Starts it with further flags. `stop` and `kill` end it by its pid; `again` brings it back on its port. */
+/**
+ * Starts it with further flags and variables of the environment. `kill` ends it by its pid, and `start`
+ * brings it back on its port; `stop` removes its folder, too.
+ */
 export class Server {
   #folder = mkdtempSync(join(tmpdir(), 'sommos-dashboard-'));
   #flags;
+  #env;
   #child = null;
   #listen = '127.0.0.1:0';
   url = '';
 
-  constructor(flags = []) {
+  constructor(flags = [], env = {}) {
     this.#flags = flags;
+    this.#env = env;
   }
 
   async start() {
     const flags = ['--listen', this.#listen, '--data-dir', this.#folder, ...this.#flags];
-    this.#child = spawn(PROGRAM, flags, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = spawn(PROGRAM, flags, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...this.#env } });
     let log = '';
     this.url = await new Promise((found, failed) => {
       const timer = setTimeout(() => failed(new Error(`the server did not start:\n${log}`)), START_MS);

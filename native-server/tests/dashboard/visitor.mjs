@@ -22,7 +22,8 @@ export async function visit(browser, server, { hash = '', init, ...options } = {
     if (['error', 'warning'].includes(message.type()) || text.startsWith('CSP')) complaints.push(told);
   });
   context.on('request', (request) => {
-    if (!/^(data|blob):/.test(request.url()) && !request.url().startsWith(server.url)) complaints.push(`foreign: ${request.url()}`);
+    if (!/^(data|blob):/.test(request.url()) && !request.url().startsWith(server.url))
+      complaints.push(`foreign: ${request.url()}`);
   });
   await context.addInitScript(() => {
     document.addEventListener('securitypolicyviolation', (event) =>

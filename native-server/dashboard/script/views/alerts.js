@@ -23,9 +23,23 @@ export function alertsView(parts) {
   const failed = failure();
   const open = h('ul', { class: 'alerts' });
   const calm = empty('No alert is open. One is raised when a rule below stays over its threshold for its time.');
-  const past = table('Alerts that were', ['Alert', 'Severity', 'Raised', 'Lasted', 'Ended', 'Message'], { stacked: true });
+  const past = table('Alerts that were', ['Alert', 'Severity', 'Raised', 'Lasted', 'Ended', 'Message'], {
+    stacked: true,
+  });
   const noPast = empty('No alert has ended yet.');
-  const rules = table('Rules', ['Rule', 'State', { title: 'Now', class: 'end' }, { title: 'Threshold', class: 'end' }, { title: 'For', class: 'end' }, { title: 'Well again at', class: 'end' }, 'Severity'], { stacked: true });
+  const rules = table(
+    'Rules',
+    [
+      'Rule',
+      'State',
+      { title: 'Now', class: 'end' },
+      { title: 'Threshold', class: 'end' },
+      { title: 'For', class: 'end' },
+      { title: 'Well again at', class: 'end' },
+      'Severity',
+    ],
+    { stacked: true },
+  );
   const noRules = empty('');
 
   const openRows = new Rows(open, (a) => a.id, makeOpen);
@@ -34,25 +48,46 @@ export function alertsView(parts) {
 
   function makeOpen(first) {
     const since = h('span', { class: 'dim' });
-    const element = h('li', { class: 'alert', data: { severity: first.severity, alert: first.id, type: first.type } },
-      h('div', {}, h('p', { class: 'row' }, status(first.severity).element, h('strong', {}, format.words(first.type)), since), h('p', {}, first.message)),
-      button('Resolve', () => resolve(first), { 'aria-label': `Resolve ${format.words(first.type)}` }));
+    const element = h(
+      'li',
+      { class: 'alert', data: { severity: first.severity, alert: first.id, type: first.type } },
+      h(
+        'div',
+        {},
+        h('p', { class: 'row' }, status(first.severity).element, h('strong', {}, format.words(first.type)), since),
+        h('p', {}, first.message),
+      ),
+      button('Resolve', () => resolve(first), { 'aria-label': `Resolve ${format.words(first.type)}` }),
+    );
     return { element, update: (a) => setText(since, `raised ${format.ago(a.timestamp)}`) };
   }
 
   function makePast(a) {
-    const element = past.row({ alert: a.id },
-      format.words(a.type), status(a.severity).element, format.time(a.timestamp),
+    const element = past.row(
+      { alert: a.id },
+      format.words(a.type),
+      status(a.severity).element,
+      format.time(a.timestamp),
       a.resolvedAt ? format.duration(a.resolvedAt - a.timestamp) : 'still open',
-      a.resolution ? (ENDED_BY[a.resolution] ?? a.resolution) : format.NONE, a.message);
+      a.resolution ? (ENDED_BY[a.resolution] ?? a.resolution) : format.NONE,
+      a.message,
+    );
     return { element, update() {} };
   }
 
   function makeRule(first) {
     const state = status(first.status);
     const now = h('span');
-    const element = rules.row({ rule: first.type },
-      format.words(first.type), state.element, now, inUnit(first.threshold, first.unit), format.duration(first.forMs), inUnit(first.clear, first.unit), first.severity);
+    const element = rules.row(
+      { rule: first.type },
+      format.words(first.type),
+      state.element,
+      now,
+      inUnit(first.threshold, first.unit),
+      format.duration(first.forMs),
+      inUnit(first.clear, first.unit),
+      first.severity,
+    );
     return {
       element,
       update(rule) {
@@ -63,10 +98,11 @@ export function alertsView(parts) {
   }
 
   /** A part that an older server does not offer: said, and the rest goes on. */
-  const optional = (path, none) => client.get(path).catch((error) => {
-    if (error.missing) return none;
-    throw error;
-  });
+  const optional = (path, none) =>
+    client.get(path).catch((error) => {
+      if (error.missing) return none;
+      throw error;
+    });
 
   async function look() {
     try {
@@ -97,21 +133,34 @@ export function alertsView(parts) {
   const mark = (n) => parts.tabs?.badge('alerts', n > 0 ? String(n) : '');
 
   async function resolve(alert) {
-    await attempt('The alert was not resolved', () => client.call('POST', `monitoring/alert/${alert.id}/resolve`), (answer) => answer.message);
+    await attempt(
+      'The alert was not resolved',
+      () => client.call('POST', `monitoring/alert/${alert.id}/resolve`),
+      (answer) => answer.message,
+    );
     refresh.soon(0);
   }
 
   return {
     id: 'alerts',
     title: 'Alerts',
-    element: h('div', {}, failed.element, card('Open', calm, open), card('Ended', noPast, past.element), card('Rules', noRules, rules.element)),
+    element: h(
+      'div',
+      {},
+      failed.element,
+      card('Open', calm, open),
+      card('Ended', noPast, past.element),
+      card('Rules', noRules, rules.element),
+    ),
     show: () => refresh.start(),
     hide: () => refresh.stop(),
     returned: () => refresh.soon(0),
     event(name, data) {
       if (name === 'metrics') mark(data.alerts);
-      if (name === 'alertTriggered') notify(`${format.words(data.type)}: ${data.message}`, data.severity === 'critical' ? 'bad' : 'warn');
-      if (name === 'alertResolved') notify(`${format.words(data.type)} is well again`);
+      if (name === 'alertTriggered')
+        notify(`${format.words(data.type)}: ${data.message}`, data.severity === 'critical' ? 'bad' : 'warn');
+      // Who resolves one by hand is told by the answer.
+      if (name === 'alertResolved' && data.resolution !== 'manual') notify(`${format.words(data.type)} is well again`);
       if (name.startsWith('alert')) refresh.soon(0);
     },
   };

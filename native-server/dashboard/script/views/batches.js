@@ -4,7 +4,20 @@ import { confirm } from '../dialog.js';
 import { h, setText } from '../element.js';
 import * as format from '../format.js';
 import { attempt } from '../notice.js';
-import { Refresh, button, card, empty, failure, field, numberInput, progress, select, status, tile, tiles } from '../panels.js';
+import {
+  Refresh,
+  button,
+  card,
+  empty,
+  failure,
+  field,
+  numberInput,
+  progress,
+  select,
+  status,
+  tile,
+  tiles,
+} from '../panels.js';
 import { Rows, table } from '../rows.js';
 import { BATCHES, batch } from '../samples.js';
 
@@ -12,15 +25,37 @@ const KEY = 'sommos-batches';
 const KEPT = 50;
 /** Batches that are asked for at once. */
 const SHOWN = 20;
-const COLUMNS = ['Id', 'Status', 'Progress', { title: 'Records', class: 'end' }, { title: 'Chunks', class: 'end' }, 'Created', 'Took', { title: 'Actions', class: 'end' }];
+const COLUMNS = [
+  'Id',
+  'Status',
+  'Progress',
+  { title: 'Records', class: 'end' },
+  { title: 'Chunks', class: 'end' },
+  'Created',
+  'Took',
+  { title: 'Actions', class: 'end' },
+];
 const over = (state) => ['completed', 'failed', 'cancelled'].includes(state);
 
 export function batchesView({ client }) {
-  const top = { active: tile('At work'), records: tile('Records processed'), queue: tile('Chunks waiting'), failed: tile('Failed') };
+  const top = {
+    active: tile('At work'),
+    records: tile('Records processed'),
+    queue: tile('Chunks waiting'),
+    failed: tile('Failed'),
+  };
   const failed = failure();
   const list = table('Batches', COLUMNS, { stacked: true });
-  const nothing = empty('No batch has been seen by this tab yet. Those that start from now on appear here; look up an older one by its id, or try a sample.');
-  const lookup = h('input', { name: 'id', required: true, autocomplete: 'off', pattern: 'batch_.+', placeholder: 'batch_…' });
+  const nothing = empty(
+    'No batch has been seen by this tab yet. Those that start from now on appear here; look up an older one by its id, or try a sample.',
+  );
+  const lookup = h('input', {
+    name: 'id',
+    required: true,
+    autocomplete: 'off',
+    pattern: 'batch_.+',
+    placeholder: 'batch_…',
+  });
   /** Newest first. */
   let ids = JSON.parse(sessionStorage.getItem(KEY) ?? '[]');
   const found = new Map();
@@ -38,8 +73,17 @@ export function batchesView({ client }) {
     const [records, chunks, took] = [h('span'), h('span'), h('span')];
     const stopIt = button('Cancel', () => stop(first.id), { 'aria-label': `Cancel ${format.shortId(first.id)}` });
     const error = h('small', { class: 'bad' });
-    const element = list.row({ batch: first.id },
-      h('code', { title: first.id }, format.shortId(first.id)), h('span', {}, state.element, error), bar.element, records, chunks, format.time(first.createdAt), took, stopIt);
+    const element = list.row(
+      { batch: first.id },
+      h('code', { title: first.id }, format.shortId(first.id)),
+      h('span', {}, state.element, error),
+      bar.element,
+      records,
+      chunks,
+      format.time(first.createdAt),
+      took,
+      stopIt,
+    );
     return {
       element,
       bar,
@@ -76,7 +120,10 @@ export function batchesView({ client }) {
     try {
       const m = await client.get('batch/metrics');
       top.active.set(format.count(m.activeBatches));
-      top.records.set(format.count(m.totalItemsProcessed), `${format.count(m.totalBatches)} batches since the store was made`);
+      top.records.set(
+        format.count(m.totalItemsProcessed),
+        `${format.count(m.totalBatches)} batches since the store was made`,
+      );
       top.queue.set(format.count(m.queueSize));
       top.failed.set(format.count(m.failedBatches), `${format.count(m.cancelledBatches)} cancelled`);
       const all = await Promise.all(ids.slice(0, SHOWN).map(read));
@@ -92,26 +139,52 @@ export function batchesView({ client }) {
   const refresh = new Refresh(look, 3000);
 
   async function stop(id) {
-    const agreed = await confirm({ title: 'Cancel this batch?', text: `${id}: chunks at work are stopped, those that are done stay.`, action: 'Cancel the batch' });
+    const agreed = await confirm({
+      title: 'Cancel this batch?',
+      text: `${id}: chunks at work are stopped, those that are done stay.`,
+      action: 'Cancel the batch',
+    });
     if (!agreed) return;
-    await attempt('The batch was not cancelled', () => client.call('DELETE', `batch/${id}`), (answer) => answer.message);
+    await attempt(
+      'The batch was not cancelled',
+      () => client.call('DELETE', `batch/${id}`),
+      (answer) => answer.message,
+    );
     refresh.soon(0);
   }
 
-  const form = h('form', { class: 'row', on: { submit: async (event) => {
-    event.preventDefault();
-    const id = lookup.value.trim();
-    if (await attempt('The batch was not found', () => client.get(`batch/${encodeURIComponent(id)}`))) remember(id);
-    refresh.soon(0);
-  } } }, field('Id', lookup), h('button', { type: 'submit' }, 'Look up'));
+  const form = h(
+    'form',
+    {
+      class: 'row',
+      on: {
+        submit: async (event) => {
+          event.preventDefault();
+          const id = lookup.value.trim();
+          if (await attempt('The batch was not found', () => client.get(`batch/${encodeURIComponent(id)}`)))
+            remember(id);
+          refresh.soon(0);
+        },
+      },
+    },
+    field('Id', lookup),
+    h('button', { type: 'submit' }, 'Look up'),
+  );
 
   return {
     id: 'batches',
     title: 'Batches',
-    element: h('div', {}, failed.element, tiles(...Object.values(top)), card('Seen by this tab', form, nothing, list.element), sample(client, (id) => {
-      remember(id);
-      refresh.soon(0);
-    })),
+    element: h(
+      'div',
+      {},
+      failed.element,
+      tiles(...Object.values(top)),
+      card('Seen by this tab', form, nothing, list.element),
+      sample(client, (id) => {
+        remember(id);
+        refresh.soon(0);
+      }),
+    ),
     show: () => refresh.start(),
     hide: () => refresh.stop(),
     returned: () => refresh.soon(0),
@@ -130,11 +203,28 @@ function sample(client, submitted) {
   const chunk = numberInput('chunk', 200, 1, 10_000);
   const processor = select('processor', Object.entries(BATCHES));
   processor.value = 'slow';
-  const form = h('form', { class: 'form', id: 'sample-batch', on: { submit: async (event) => {
-    event.preventDefault();
-    const body = batch(Number(records.value), processor.value, Number(chunk.value));
-    const answer = await attempt('The batch was not taken', () => client.call('POST', 'batch/process', { body }), (a) => `Queued ${format.shortId(a.batchId)}`);
-    if (answer) submitted(answer.batchId);
-  } } }, field('Records', records), field('Records a chunk', chunk), field('Processor', processor), h('button', { type: 'submit', class: 'primary' }, 'Submit'));
+  const form = h(
+    'form',
+    {
+      class: 'form',
+      id: 'sample-batch',
+      on: {
+        submit: async (event) => {
+          event.preventDefault();
+          const body = batch(Number(records.value), processor.value, Number(chunk.value));
+          const answer = await attempt(
+            'The batch was not taken',
+            () => client.call('POST', 'batch/process', { body }),
+            (a) => `Queued ${format.shortId(a.batchId)}`,
+          );
+          if (answer) submitted(answer.batchId);
+        },
+      },
+    },
+    field('Records', records),
+    field('Records a chunk', chunk),
+    field('Processor', processor),
+    h('button', { type: 'submit', class: 'primary' }, 'Submit'),
+  );
   return card('Try a sample', form);
 }

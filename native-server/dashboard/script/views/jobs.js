@@ -4,7 +4,21 @@ import { confirm, details } from '../dialog.js';
 import { h, setText } from '../element.js';
 import * as format from '../format.js';
 import { attempt, notify } from '../notice.js';
-import { Refresh, button, card, empty, failure, field, figures, numberInput, progress, select, status, tile, tiles } from '../panels.js';
+import {
+  Refresh,
+  button,
+  card,
+  empty,
+  failure,
+  field,
+  figures,
+  numberInput,
+  progress,
+  select,
+  status,
+  tile,
+  tiles,
+} from '../panels.js';
 import { Rows, table } from '../rows.js';
 import { JOBS } from '../samples.js';
 
@@ -21,7 +35,16 @@ const FILTERS = [
   ['dead=true', 'Dead letters'],
   ['status=cancelled', 'Cancelled'],
 ];
-const COLUMNS = ['Type', 'Id', 'Status', 'Progress', { title: 'Attempts', class: 'end' }, 'Created', 'Took', { title: 'Actions', class: 'end' }];
+const COLUMNS = [
+  'Type',
+  'Id',
+  'Status',
+  'Progress',
+  { title: 'Attempts', class: 'end' },
+  'Created',
+  'Took',
+  { title: 'Actions', class: 'end' },
+];
 const NOTHING = {
   '': 'No jobs yet. Submit one with POST /api/performance/async/job, or try a sample below.',
   'dead=true': 'No dead letters: no job has used up its attempts.',
@@ -56,11 +79,26 @@ export function jobsView({ client }) {
     const attempts = h('span');
     const created = h('span');
     const time = h('span', { class: 'num' });
-    const cancel = button('Cancel', () => stop(job), { 'aria-label': `Cancel ${first.type} ${format.shortId(first.id)}` });
-    const retry = button('Retry', () => again(job), { 'aria-label': `Retry ${first.type} ${format.shortId(first.id)}` });
-    const more = button('Details', () => open(job.id), { 'aria-label': `Details of ${first.type} ${format.shortId(first.id)}` });
-    const element = list.row({ job: first.id },
-      h('code', {}, first.type), h('code', { title: first.id }, format.shortId(first.id)), state.element, bar.element, attempts, created, time, h('span', { class: 'row end' }, cancel, retry, more));
+    const cancel = button('Cancel', () => stop(job), {
+      'aria-label': `Cancel ${first.type} ${format.shortId(first.id)}`,
+    });
+    const retry = button('Retry', () => again(job), {
+      'aria-label': `Retry ${first.type} ${format.shortId(first.id)}`,
+    });
+    const more = button('Details', () => open(job.id), {
+      'aria-label': `Details of ${first.type} ${format.shortId(first.id)}`,
+    });
+    const element = list.row(
+      { job: first.id },
+      h('code', {}, first.type),
+      h('code', { title: first.id }, format.shortId(first.id)),
+      state.element,
+      bar.element,
+      attempts,
+      created,
+      time,
+      h('span', { class: 'row end' }, cancel, retry, more),
+    );
     return {
       element,
       bar,
@@ -89,7 +127,10 @@ export function jobsView({ client }) {
     nothing.hidden = shown.length > 0;
     setText(nothing, wanted ? 'No job matches the filter.' : (NOTHING[filter.value] ?? 'No job is in this state.'));
     const open = jobs.length >= LIST_MAX ? ' newest' : '';
-    setText(place, shown.length === 0 ? '' : `${from + 1} to ${from + shown.length} of ${format.count(found.length)}${open}`);
+    setText(
+      place,
+      shown.length === 0 ? '' : `${from + 1} to ${from + shown.length} of ${format.count(found.length)}${open}`,
+    );
     back.disabled = page === 0;
     on.disabled = from + PAGE >= found.length;
   }
@@ -106,9 +147,18 @@ export function jobsView({ client }) {
       jobs = found;
       draw();
       top.waiting.set(format.count(m.queueSize));
-      top.running.set(format.count(m.activeJobs), `${m.workers.busy} of ${m.workers.current} workers busy, at most ${m.workers.max}`);
-      top.done.set(format.count(m.completedJobs), m.averageProcessingTime === null ? '' : `${format.duration(m.averageProcessingTime)} on average`);
-      top.dead.set(format.count(m.failedJobs), `${format.count(m.retries)} retries · ${format.count(m.cancelledJobs)} cancelled`);
+      top.running.set(
+        format.count(m.activeJobs),
+        `${m.workers.busy} of ${m.workers.current} workers busy, at most ${m.workers.max}`,
+      );
+      top.done.set(
+        format.count(m.completedJobs),
+        m.averageProcessingTime === null ? '' : `${format.duration(m.averageProcessingTime)} on average`,
+      );
+      top.dead.set(
+        format.count(m.failedJobs),
+        `${format.count(m.retries)} retries · ${format.count(m.cancelledJobs)} cancelled`,
+      );
       failed.set(null);
     } catch (error) {
       if (error.status !== 0) failed.set(error);
@@ -122,14 +172,26 @@ export function jobsView({ client }) {
   search.addEventListener('input', draw);
 
   async function stop(job) {
-    const agreed = await confirm({ title: 'Cancel this job?', text: `${job.type} ${job.id}: a running one is stopped, what it has done is lost.`, action: 'Cancel the job' });
+    const agreed = await confirm({
+      title: 'Cancel this job?',
+      text: `${job.type} ${job.id}: a running one is stopped, what it has done is lost.`,
+      action: 'Cancel the job',
+    });
     if (!agreed) return;
-    await attempt('The job was not cancelled', () => client.call('DELETE', `async/job/${job.id}`), (answer) => answer.message);
+    await attempt(
+      'The job was not cancelled',
+      () => client.call('DELETE', `async/job/${job.id}`),
+      (answer) => answer.message,
+    );
     refresh.soon(0);
   }
 
   async function again(job) {
-    await attempt('The job was not queued again', () => client.call('POST', `async/job/${job.id}/retry`), (answer) => answer.message);
+    await attempt(
+      'The job was not queued again',
+      () => client.call('POST', `async/job/${job.id}/retry`),
+      (answer) => answer.message,
+    );
     refresh.soon(0);
   }
 
@@ -149,18 +211,40 @@ export function jobsView({ client }) {
       ['Next attempt', format.time(job.nextAttemptAt)],
     ]);
     const result = job.result === null ? null : JSON.stringify(job.result, null, 2);
-    details(`${job.type}`, h('p', {}, h('code', {}, job.id)), facts.element,
+    details(
+      `${job.type}`,
+      h('p', {}, h('code', {}, job.id)),
+      facts.element,
       job.error ? h('p', { class: 'failure' }, job.error) : null,
-      result === null ? null : h('pre', { tabindex: '0' }, result.length > RESULT_MAX ? `${result.slice(0, RESULT_MAX)}\n… cut after ${format.count(RESULT_MAX)} characters` : result));
+      result === null
+        ? null
+        : h(
+            'pre',
+            { tabindex: '0' },
+            result.length > RESULT_MAX
+              ? `${result.slice(0, RESULT_MAX)}\n… cut after ${format.count(RESULT_MAX)} characters`
+              : result,
+          ),
+    );
   }
 
   return {
     id: 'jobs',
     title: 'Jobs',
-    element: h('div', {}, failed.element, tiles(...Object.values(top)),
-      card('Queue', h('div', { class: 'row' }, field('State', filter), field('Filter', search)), nothing, list.element,
-        h('div', { class: 'row between' }, place, h('span', { class: 'row' }, back, on))),
-      sample(client, () => refresh.soon(0))),
+    element: h(
+      'div',
+      {},
+      failed.element,
+      tiles(...Object.values(top)),
+      card(
+        'Queue',
+        h('div', { class: 'row' }, field('State', filter), field('Filter', search)),
+        nothing,
+        list.element,
+        h('div', { class: 'row between' }, place, h('span', { class: 'row' }, back, on)),
+      ),
+      sample(client, () => refresh.soon(0)),
+    ),
     show: () => refresh.start(),
     hide: () => refresh.stop(),
     returned: () => refresh.soon(0),
@@ -177,7 +261,10 @@ export function jobsView({ client }) {
 
 /** The form that submits a sample. */
 function sample(client, submitted) {
-  const kind = select('kind', Object.entries(JOBS).map(([type, { title }]) => [type, title]));
+  const kind = select(
+    'kind',
+    Object.entries(JOBS).map(([type, { title }]) => [type, title]),
+  );
   const size = numberInput('size', 400, 2, 2000);
   const timeout = numberInput('timeout', 60_000, 1, 1_800_000);
   const retries = numberInput('retries', 0, 0, 10);
@@ -190,16 +277,33 @@ function sample(client, submitted) {
   };
   kind.addEventListener('change', fit);
   fit();
-  const form = h('form', { class: 'form', id: 'sample-job', on: { submit: async (event) => {
-    event.preventDefault();
-    const body = {
-      jobType: kind.value,
-      data: JOBS[kind.value].data(Number(size.value)),
-      options: { timeout: Number(timeout.value), retries: Number(retries.value), retryDelay: 500 },
-    };
-    await attempt('The job was not taken', () => client.call('POST', 'async/job', { body }), (answer) => `Queued ${format.shortId(answer.jobId)}`);
-    submitted();
-  } } }, field('Work', kind), sizeField, field('Timeout', timeout, 'milliseconds an attempt'), field('Retries', retries, 'after the first attempt'),
-  h('button', { type: 'submit', class: 'primary' }, 'Submit'));
+  const form = h(
+    'form',
+    {
+      class: 'form',
+      id: 'sample-job',
+      on: {
+        submit: async (event) => {
+          event.preventDefault();
+          const body = {
+            jobType: kind.value,
+            data: JOBS[kind.value].data(Number(size.value)),
+            options: { timeout: Number(timeout.value), retries: Number(retries.value), retryDelay: 500 },
+          };
+          await attempt(
+            'The job was not taken',
+            () => client.call('POST', 'async/job', { body }),
+            (answer) => `Queued ${format.shortId(answer.jobId)}`,
+          );
+          submitted();
+        },
+      },
+    },
+    field('Work', kind),
+    sizeField,
+    field('Timeout', timeout, 'milliseconds an attempt'),
+    field('Retries', retries, 'after the first attempt'),
+    h('button', { type: 'submit', class: 'primary' }, 'Submit'),
+  );
   return card('Try a sample', form);
 }

@@ -10,15 +10,31 @@ import { Rows, table } from '../rows.js';
 const LOOK_MS = 500;
 const ENDED = ['completed', 'failed', 'cancelled'];
 const KEPT = 10;
-const PERCENTILES = [['min', 0], ['p50', 50], ['p90', 90], ['p95', 95], ['p99', 99], ['p999', 99.9]];
+const PERCENTILES = [
+  ['min', 0],
+  ['p50', 50],
+  ['p90', 90],
+  ['p95', 95],
+  ['p99', 99],
+  ['p999', 99.9],
+];
 
 export function loadView({ client }) {
   const failed = failure();
   const fields = {
     requests: numberInput('requests', 2000, 1, 1_000_000),
     concurrency: numberInput('concurrency', 10, 1, 1000),
-    endpoint: h('input', { name: 'endpoint', required: true, value: '/api/performance/cache/stats', autocomplete: 'off', spellcheck: 'false' }),
-    method: select('method', ['GET', 'POST', 'DELETE'].map((m) => [m, m])),
+    endpoint: h('input', {
+      name: 'endpoint',
+      required: true,
+      value: '/api/performance/cache/stats',
+      autocomplete: 'off',
+      spellcheck: 'false',
+    }),
+    method: select(
+      'method',
+      ['GET', 'POST', 'DELETE'].map((m) => [m, m]),
+    ),
     body: h('textarea', { name: 'body', rows: '2', spellcheck: 'false', placeholder: '{"key": "a", "value": 1}' }),
     rate: numberInput('rate', '', 0.1, 1_000_000, 'any'),
     duration: numberInput('duration', '', 1, 3600, 'any'),
@@ -40,25 +56,62 @@ export function loadView({ client }) {
   const results = figures();
   const plot = new PercentilePlot();
   const seconds = new SecondsPlot();
-  const overTime = h('div', { hidden: true }, h('h3', {}, 'Over the test'),
-    legend(['line-2', 'requests a second'], ['line-1', 'p99, on the right']), seconds.element);
-  const nothing = empty('No test has run yet. It sends real requests to this server: its own figures on the overview move while it runs.');
+  const overTime = h(
+    'div',
+    { hidden: true },
+    h('h3', {}, 'Over the test'),
+    legend(['line-2', 'requests a second'], ['line-1', 'p99, on the right']),
+    seconds.element,
+  );
+  const nothing = empty(
+    'No test has run yet. It sends real requests to this server: its own figures on the overview move while it runs.',
+  );
   const outcome = h('div', { id: 'load-result', hidden: true });
-  const past = table('Tests of this tab', ['When', 'Endpoint', { title: 'Requests', class: 'end' }, { title: 'Requests a second', class: 'end' }, { title: 'p50', class: 'end' }, { title: 'p99', class: 'end' }, { title: 'Errors', class: 'end' }], { stacked: true });
+  const past = table(
+    'Tests of this tab',
+    [
+      'When',
+      'Endpoint',
+      { title: 'Requests', class: 'end' },
+      { title: 'Requests a second', class: 'end' },
+      { title: 'p50', class: 'end' },
+      { title: 'p99', class: 'end' },
+      { title: 'Errors', class: 'end' },
+    ],
+    { stacked: true },
+  );
   const pastCard = card('Tests of this tab', past.element);
   pastCard.hidden = true;
-  const pastRows = new Rows(past.body, (r) => r.at, (r) => ({
-    element: past.row({}, format.time(r.at), h('code', {}, r.endpoint), format.count(r.report.totalRequests), format.number(r.report.requestsPerSecond),
-      format.duration(r.report.responseTimes?.p50), format.duration(r.report.responseTimes?.p99), format.count(r.report.failedRequests)),
-    update() {},
-  }));
+  const pastRows = new Rows(
+    past.body,
+    (r) => r.at,
+    (r) => ({
+      element: past.row(
+        {},
+        format.time(r.at),
+        h('code', {}, r.endpoint),
+        format.count(r.report.totalRequests),
+        format.number(r.report.requestsPerSecond),
+        format.duration(r.report.responseTimes?.p50),
+        format.duration(r.report.responseTimes?.p99),
+        format.count(r.report.failedRequests),
+      ),
+      update() {},
+    }),
+  );
   let runs = [];
   /** The test that runs: its job, and what ends the waiting for it. */
   let current = null;
 
   function plan() {
     const number = (input) => (input.value === '' ? undefined : Number(input.value));
-    const asked = { requests: number(fields.requests), concurrency: number(fields.concurrency), endpoint: fields.endpoint.value.trim(), method: fields.method.value, rate: number(fields.rate) };
+    const asked = {
+      requests: number(fields.requests),
+      concurrency: number(fields.concurrency),
+      endpoint: fields.endpoint.value.trim(),
+      method: fields.method.value,
+      rate: number(fields.rate),
+    };
     const seconds = number(fields.duration);
     if (seconds !== undefined) asked.duration = Math.round(seconds * 1000);
     if (fields.method.value !== 'GET' && fields.body.value.trim()) asked.body = JSON.parse(fields.body.value);
@@ -76,7 +129,11 @@ export function loadView({ client }) {
     }
     const abort = new AbortController();
     await watch(asked.endpoint, { abort, id: null }, async () => {
-      const answer = await client.call('POST', 'test/load?wait=false', { body: asked, signal: abort.signal, timeout: Infinity });
+      const answer = await client.call('POST', 'test/load?wait=false', {
+        body: asked,
+        signal: abort.signal,
+        timeout: Infinity,
+      });
       // A server without load tests as jobs waits and answers the result itself.
       return answer.jobId ? follow(answer.jobId) : answer;
     });
@@ -164,7 +221,11 @@ export function loadView({ client }) {
   }
 
   function draw(report) {
-    const curve = (label, colour, times) => ({ label, colour, points: PERCENTILES.map(([name, p]) => [p, times[name]]) });
+    const curve = (label, colour, times) => ({
+      label,
+      colour,
+      points: PERCENTILES.map(([name, p]) => [p, times[name]]),
+    });
     const { responseTimes: all, serviceTimes: sent, latencyCurve, series } = report;
     plot.element.hidden = !all;
     overTime.hidden = !(series?.length > 1);
@@ -173,29 +234,59 @@ export function loadView({ client }) {
     const due = curve('from when due', 'line-1', all);
     const curves = [whole?.length > 1 ? { ...due, points: whole } : due];
     if (sent) curves.push(curve('from when sent', 'line-2', sent));
-    plot.update(curves, format.duration, `Response times by percentile: ${PERCENTILES.map(([name, p]) => `${p} % ${format.duration(all[name])}`).join(', ')}`);
+    plot.update(
+      curves,
+      format.duration,
+      `Response times by percentile: ${PERCENTILES.map(([name, p]) => `${p} % ${format.duration(all[name])}`).join(', ')}`,
+    );
     if (overTime.hidden) return;
     const rates = series.map((s) => s.rate);
-    seconds.update(series, { rate: format.number, time: format.duration }, `Requests in each of ${series.length} seconds: ${format.number(Math.min(...rates))} to ${format.number(Math.max(...rates))}`);
+    seconds.update(
+      series,
+      { rate: format.number, time: format.duration },
+      `Requests in each of ${series.length} seconds: ${format.number(Math.min(...rates))} to ${format.number(Math.max(...rates))}`,
+    );
   }
 
-  const form = h('form', { class: 'form', id: 'load-form', on: { submit: (event) => {
-    event.preventDefault();
-    run();
-  } } },
-  field('Requests', fields.requests), field('Concurrency', fields.concurrency, 'connections at once'), field('Endpoint', fields.endpoint, 'a path of this server'), field('Method', fields.method), bodyField,
-  field('Rate', fields.rate, 'requests a second, whatever the answers take'), field('Duration', fields.duration, 'seconds at most'));
+  const form = h(
+    'form',
+    {
+      class: 'form',
+      id: 'load-form',
+      on: {
+        submit: (event) => {
+          event.preventDefault();
+          run();
+        },
+      },
+    },
+    field('Requests', fields.requests),
+    field('Concurrency', fields.concurrency, 'connections at once'),
+    field('Endpoint', fields.endpoint, 'a path of this server'),
+    field('Method', fields.method),
+    bodyField,
+    field('Rate', fields.rate, 'requests a second, whatever the answers take'),
+    field('Duration', fields.duration, 'seconds at most'),
+  );
 
   return {
     id: 'load',
     title: 'Load test',
-    element: h('div', {},
+    element: h(
+      'div',
+      {},
       card('Test', form, h('div', { class: 'row middle' }, start, stop, state, running), failed.element),
       card('Result', nothing, outcome),
-      pastCard),
+      pastCard,
+    ),
     show() {
-      outcome.replaceChildren(results.element, h('h3', {}, 'Response time by percentile'),
-        legend(['line-1', 'from when due'], ['line-2', 'from when sent']), plot.element, overTime);
+      outcome.replaceChildren(
+        results.element,
+        h('h3', {}, 'Response time by percentile'),
+        legend(['line-1', 'from when due'], ['line-2', 'from when sent']),
+        plot.element,
+        overTime,
+      );
       if (!current) resume();
     },
     returned() {},
@@ -205,11 +296,18 @@ export function loadView({ client }) {
   };
 }
 
-const legend = (...lines) => h('ul', { class: 'legend' }, lines.map(([colour, text]) => h('li', {}, h('i', { 'aria-hidden': 'true', data: { colour } }), text)));
+const legend = (...lines) =>
+  h(
+    'ul',
+    { class: 'legend' },
+    lines.map(([colour, text]) => h('li', {}, h('i', { 'aria-hidden': 'true', data: { colour } }), text)),
+  );
 
 function rowsOf(r) {
   const t = r.responseTimes ?? {};
-  const errors = Object.entries(r.errors ?? {}).filter(([, n]) => n > 0).map(([kind, n]) => `${kind}: ${format.count(n)}${r.reasons?.[kind] ? ` (${r.reasons[kind]})` : ''}`);
+  const errors = Object.entries(r.errors ?? {})
+    .filter(([, n]) => n > 0)
+    .map(([kind, n]) => `${kind}: ${format.count(n)}${r.reasons?.[kind] ? ` (${r.reasons[kind]})` : ''}`);
   const statuses = Object.entries(r.statuses ?? {}).map(([code, n]) => `${code}: ${format.count(n)}`);
   return [
     ['Requests', format.count(r.totalRequests)],

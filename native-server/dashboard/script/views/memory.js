@@ -12,7 +12,12 @@ const ROWS = 450;
 const RANGE_MS = 900_000;
 
 export function memoryView({ client }) {
-  const top = { heap: tile('Heap in use'), rss: tile('Resident'), peak: tile('Highest heap'), tracked: tile('Tracked by the application') };
+  const top = {
+    heap: tile('Heap in use'),
+    rss: tile('Resident'),
+    peak: tile('Highest heap'),
+    tracked: tile('Tracked by the application'),
+  };
   const more = figures();
   const failed = failure();
   const chart = new TimeChart({
@@ -38,7 +43,11 @@ export function memoryView({ client }) {
       top.heap.set(format.bytes(c.heapUsed), live === null ? '' : `${format.count(live)} allocations alive`);
       top.rss.set(format.bytes(c.rss), `shared ${format.bytes(c.external)}`);
       top.peak.set(format.bytes(t.allocatorPeak), 'since the start');
-      top.tracked.set(format.bytes(t.memoryUsage), `of ${format.bytes(t.memoryLimit)}`, t.memoryUsage > 0.9 * t.memoryLimit ? 'warn' : '');
+      top.tracked.set(
+        format.bytes(t.memoryUsage),
+        `of ${format.bytes(t.memoryLimit)}`,
+        t.memoryUsage > 0.9 * t.memoryLimit ? 'warn' : '',
+      );
       more.set([
         ['Allocations', format.count(t.allocatorAllocations)],
         ['Deallocations', format.count(t.allocatorDeallocations)],
@@ -59,7 +68,14 @@ export function memoryView({ client }) {
   return {
     id: 'memory',
     title: 'Memory',
-    element: h('div', {}, failed.element, tiles(...Object.values(top)), h('div', { class: 'charts single' }, chart.element), h('div', { class: 'columns' }, card('More', more.element), test(client))),
+    element: h(
+      'div',
+      {},
+      failed.element,
+      tiles(...Object.values(top)),
+      h('div', { class: 'charts single' }, chart.element),
+      h('div', { class: 'columns' }, card('More', more.element), test(client)),
+    ),
     show: () => refresh.start(),
     hide: () => refresh.stop(),
     returned: () => refresh.soon(0),
@@ -74,27 +90,40 @@ function test(client) {
   const found = figures();
   found.element.id = 'memory-result';
   found.element.hidden = true;
-  const nothing = empty('It allocates so many values through the cache and the buffers, measures the heap before and after, and releases them.');
+  const nothing = empty(
+    'It allocates so many values through the cache and the buffers, measures the heap before and after, and releases them.',
+  );
   const start = h('button', { type: 'submit', class: 'primary', form: 'memory-form' }, 'Start');
-  const form = h('form', { class: 'form', id: 'memory-form', on: { submit: async (event) => {
-    event.preventDefault();
-    start.disabled = true;
-    const body = { iterations: Number(iterations.value), dataSize: Number(size.value) };
-    const r = await attempt('The memory test', () => client.call('POST', 'test/memory', { body }));
-    start.disabled = false;
-    if (!r) return;
-    nothing.hidden = true;
-    found.element.hidden = false;
-    found.set([
-      ['Heap before', format.bytes(r.initialMemory)],
-      ['Highest', format.bytes(r.peakMemory)],
-      ['Increase', format.bytes(r.memoryIncrease)],
-      ['An iteration', format.bytes(r.memoryPerIteration)],
-      ['Heap after release', format.bytes(r.finalMemory)],
-      ['Not given back', format.bytes(r.leaked)],
-      ['Took', format.duration(r.durationMs)],
-      ['Measured by', r.source],
-    ]);
-  } } }, field('Iterations', iterations), field('Bytes of each', size, 'at most 256 MiB in all'));
+  const form = h(
+    'form',
+    {
+      class: 'form',
+      id: 'memory-form',
+      on: {
+        submit: async (event) => {
+          event.preventDefault();
+          start.disabled = true;
+          const body = { iterations: Number(iterations.value), dataSize: Number(size.value) };
+          const r = await attempt('The memory test', () => client.call('POST', 'test/memory', { body }));
+          start.disabled = false;
+          if (!r) return;
+          nothing.hidden = true;
+          found.element.hidden = false;
+          found.set([
+            ['Heap before', format.bytes(r.initialMemory)],
+            ['Highest', format.bytes(r.peakMemory)],
+            ['Increase', format.bytes(r.memoryIncrease)],
+            ['An iteration', format.bytes(r.memoryPerIteration)],
+            ['Heap after release', format.bytes(r.finalMemory)],
+            ['Not given back', format.bytes(r.leaked)],
+            ['Took', format.duration(r.durationMs)],
+            ['Measured by', r.source],
+          ]);
+        },
+      },
+    },
+    field('Iterations', iterations),
+    field('Bytes of each', size, 'at most 256 MiB in all'),
+  );
   return card('Memory test', form, h('div', { class: 'row' }, start), nothing, found.element);
 }

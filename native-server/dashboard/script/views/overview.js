@@ -81,8 +81,23 @@ export function overviewView({ client, history, trends }) {
   };
   const charts = CHARTS.map((options) => ({ options, chart: new TimeChart(options) }));
   const failed = failure();
-  const plain = h('p', { class: 'dim', hidden: true }, 'This server offers no trends: the charts show the figures alone.');
-  const element = h('div', {}, failed.element, tiles(...Object.values(tile8)), h('div', { class: 'charts' }, charts.map((c) => c.chart.element)), plain);
+  const plain = h(
+    'p',
+    { class: 'dim', hidden: true },
+    'This server offers no trends: the charts show the figures alone.',
+  );
+  const element = h(
+    'div',
+    {},
+    failed.element,
+    tiles(...Object.values(tile8)),
+    h(
+      'div',
+      { class: 'charts' },
+      charts.map((c) => c.chart.element),
+    ),
+    plain,
+  );
   let shown = false;
   let drawing = 0;
   let system = {};
@@ -108,25 +123,51 @@ export function overviewView({ client, history, trends }) {
     const minute = windows['1m'];
     const over = (value, name) => (value !== null && value > limits[name] ? 'bad' : '');
     const cpu = summary.system.cpu;
-    tile8.cpu.set(format.percent(cpu), system.load1 === undefined ? '' : `load ${format.number(system.load1)}`, over(cpu, 'HIGH_CPU'));
+    tile8.cpu.set(
+      format.percent(cpu),
+      system.load1 === undefined ? '' : `load ${format.number(system.load1)}`,
+      over(cpu, 'HIGH_CPU'),
+    );
     const used = system.memoryTotal ? (100 * system.memoryUsed) / system.memoryTotal : null;
-    tile8.memory.set(format.bytes(summary.system.memory), used === null ? '' : `machine ${format.percent(used)}`, over(used, 'HIGH_MEMORY'));
+    tile8.memory.set(
+      format.bytes(summary.system.memory),
+      used === null ? '' : `machine ${format.percent(used)}`,
+      over(used, 'HIGH_MEMORY'),
+    );
     tile8.rate.set(format.number(a.throughput), `${format.count(a.inFlight)} in flight`);
-    tile8.p95.set(format.duration(a.p95Ms), a.p50Ms === null ? 'no requests in the last minute' : `p50 ${format.duration(a.p50Ms)}`, over(a.p95Ms, 'HIGH_RESPONSE_TIME'));
-    tile8.errors.set(format.percent(minute.errorRate), `${format.count(minute.errors)} in the last minute`, over(minute.errorRate, 'HIGH_ERROR_RATE'));
+    tile8.p95.set(
+      format.duration(a.p95Ms),
+      a.p50Ms === null ? 'no requests in the last minute' : `p50 ${format.duration(a.p50Ms)}`,
+      over(a.p95Ms, 'HIGH_RESPONSE_TIME'),
+    );
+    tile8.errors.set(
+      format.percent(minute.errorRate),
+      `${format.count(minute.errors)} in the last minute`,
+      over(minute.errorRate, 'HIGH_ERROR_RATE'),
+    );
     const lookups = minute.cacheHits + minute.cacheMisses;
     const hitRate = lookups > 0 ? (100 * minute.cacheHits) / lookups : c.hits + c.misses > 0 ? c.hitRate : null;
     const low = lookups >= 100 && hitRate < limits.CACHE_LOW_HIT_RATE;
-    tile8.cache.set(format.percent(hitRate), lookups > 0 ? `${format.count(lookups)} lookups a minute` : 'since the start', low ? 'warn' : '');
+    tile8.cache.set(
+      format.percent(hitRate),
+      lookups > 0 ? `${format.count(lookups)} lookups a minute` : 'since the start',
+      low ? 'warn' : '',
+    );
     tile8.alerts.set(format.count(alerts), alerts > 0 ? 'see Alerts' : 'all is well', alerts > 0 ? 'bad' : '');
   }
 
   async function look() {
     try {
-      const [jobs, present] = await Promise.all([client.get('async/metrics'), client.get('monitoring/metrics?category=system')]);
+      const [jobs, present] = await Promise.all([
+        client.get('async/metrics'),
+        client.get('monitoring/metrics?category=system'),
+      ]);
       system = present;
       const { workers } = jobs;
-      tile8.queue.set(format.count(jobs.queueSize), `${format.count(jobs.activeJobs)} running · ${workers.busy} of ${workers.current} workers busy`);
+      tile8.queue.set(
+        format.count(jobs.queueSize),
+        `${format.count(jobs.activeJobs)} running · ${workers.busy} of ${workers.current} workers busy`,
+      );
       history.extend({ queued: jobs.queueSize, active: jobs.activeJobs });
       failed.set(null);
     } catch (error) {
