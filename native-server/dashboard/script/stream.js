@@ -81,6 +81,29 @@ export class Stream extends EventTarget {
     this.#timer = setTimeout(() => this.#run(), wait);
   }
 
+  /**
+   * Events before now, as far as the server keeps them, at most `most`: `{name, data}`, oldest first.
+   * Nothing when none has come yet.
+   */
+  async past(most) {
+    const last = Number(this.#lastId ?? 0);
+    if (last < 1) return [];
+    const abort = new AbortController();
+    const headers = { accept: 'text/event-stream', 'last-event-id': String(Math.max(0, last - most)) };
+    const found = [];
+    try {
+      const response = await this.#client.fetch('GET', PATH, { headers, signal: abort.signal });
+      await frames(response.body, (frame) => {
+        const event = parse(frame);
+        if (event.data !== undefined) found.push(event);
+        return Number(event.id) < last;
+      });
+    } finally {
+      abort.abort();
+    }
+    return found;
+  }
+
   #watch(abort) {
     clearTimeout(this.#silence);
     this.#silence = setTimeout(() => this.#failed(abort), SILENCE_MS);
@@ -91,43 +114,17 @@ export class Stream extends EventTarget {
     this.#watch(abort);
   }
 
-  async #read(body, abort) {
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-    let pending = '';
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done || abort.signal.aborted) return;
-      this.#heard(abort);
-      pending += value;
-      let end;
-      while ((end = pending.indexOf('\n\n')) >= 0) {
-        this.#emit(pending.slice(0, end));
-        pending = pending.slice(end + 2);
-      }
-      if (pending.length > PENDING_MAX) return;
-    }
-  }
-
-  #emit(frame) {
-    let name = 'message';
-    const data = [];
-    for (const line of frame.split('\n')) {
-      const at = line.indexOf(':');
-      const field = at < 0 ? line : line.slice(0, at);
-      const value = at < 0 ? '' : line.slice(at + 1).replace(/^ /, '');
-      if (field === 'event') name = value;
-      else if (field === 'data') data.push(value);
-      else if (field === 'id') this.#lastId = value;
-    }
-    if (data.length === 0) return;
-    let parsed;
-    try {
-      parsed = JSON.parse(data.join('\n'));
-    } catch {
-      // Not ours: an event of this server is JSON.
-      return;
-    }
-    this.dispatchEvent(new CustomEvent('message', { detail: { name, data: parsed } }));
+  #read(body, abort) {
+    return frames(
+      body,
+      (frame) => {
+        const { id, name, data } = parse(frame);
+        if (id !== null) this.#lastId = id;
+        if (data !== undefined) this.dispatchEvent(new CustomEvent('message', { detail: { name, data } }));
+        return !abort.signal.aborted;
+      },
+      () => this.#heard(abort),
+    );
   }
 
   #enter(state) {
@@ -135,4 +132,42 @@ export class Stream extends EventTarget {
     if (state !== 'disconnected') this.retryAt = null;
     this.dispatchEvent(new CustomEvent('state', { detail: state }));
   }
+}
+
+/** Reads events until the body ends or `take(frame)` answers false; `heard` is called for every piece. */
+async function frames(body, take, heard = () => {}) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let pending = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    heard();
+    pending += value;
+    let end;
+    while ((end = pending.indexOf('\n\n')) >= 0) {
+      if (!take(pending.slice(0, end))) return;
+      pending = pending.slice(end + 2);
+    }
+    if (pending.length > PENDING_MAX) return;
+  }
+}
+
+/** One event; without `data` where it has none, or none of ours: an event of this server is JSON. */
+function parse(frame) {
+  const event = { id: null, name: 'message', data: undefined };
+  const data = [];
+  for (const line of frame.split('\n')) {
+    const at = line.indexOf(':');
+    const field = at < 0 ? line : line.slice(0, at);
+    const value = at < 0 ? '' : line.slice(at + 1).replace(/^ /, '');
+    if (field === 'event') event.name = value;
+    else if (field === 'data') data.push(value);
+    else if (field === 'id') event.id = value;
+  }
+  try {
+    if (data.length > 0) event.data = JSON.parse(data.join('\n'));
+  } catch {
+    // Left without data.
+  }
+  return event;
 }

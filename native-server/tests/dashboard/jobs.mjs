@@ -134,6 +134,10 @@ export async function batches(browser, server) {
   await page.getByRole('button', { name: 'Cancel the batch' }).click();
   await page.locator('#view-batches tr[data-status=cancelled]').waitFor();
   check('a batch is cancelled', true);
+  await page.evaluate(() => sessionStorage.clear());
+  await page.reload();
+  await page.locator('#view-batches tr[data-status=cancelled]').waitFor();
+  check('a later page knows of it, too', true);
   check('batches complain of nothing', complaints.length === 0, complaints);
   await context.close();
 }

@@ -1,4 +1,4 @@
-// Batches: progress, errors, cancel. The server lists none, so those seen by this tab are kept.
+// Batches: progress, errors, cancel. The server lists none: those that its events name are shown.
 
 import { confirm } from '../dialog.js';
 import { h, setText } from '../element.js';
@@ -23,6 +23,8 @@ import { BATCHES, batch } from '../samples.js';
 
 const KEY = 'sommos-batches';
 const KEPT = 50;
+/** Events of the past that are searched for batches. */
+const PAST = 2000;
 /** Batches that are asked for at once. */
 const SHOWN = 20;
 const COLUMNS = [
@@ -37,7 +39,7 @@ const COLUMNS = [
 ];
 const over = (state) => ['completed', 'failed', 'cancelled'].includes(state);
 
-export function batchesView({ client }) {
+export function batchesView({ client, stream }) {
   const top = {
     active: tile('At work'),
     records: tile('Records processed'),
@@ -47,7 +49,7 @@ export function batchesView({ client }) {
   const failed = failure();
   const list = table('Batches', COLUMNS, { stacked: true });
   const nothing = empty(
-    'No batch has been seen by this tab yet. Those that start from now on appear here; look up an older one by its id, or try a sample.',
+    'No batch of late. Those that start from now on appear here; look up an older one by its id, or try a sample.',
   );
   const lookup = h('input', {
     name: 'id',
@@ -59,6 +61,8 @@ export function batchesView({ client }) {
   /** Newest first. */
   let ids = JSON.parse(sessionStorage.getItem(KEY) ?? '[]');
   const found = new Map();
+  let recalled = false;
+  let shown = false;
   const rows = new Rows(list.body, (b) => b.id, makeRow);
 
   function remember(id) {
@@ -100,6 +104,16 @@ export function batchesView({ client }) {
     };
   }
 
+  /** Batches of before this page, once. */
+  async function recall() {
+    if (recalled || stream.state !== 'live') return;
+    recalled = true;
+    const past = await stream.past(PAST).catch(() => []);
+    for (const { name, data } of past) if (name === 'batchQueued' || name === 'batchStarted') remember(data.id);
+    if (past.length > 0) refresh.soon(0);
+    else recalled = false;
+  }
+
   async function read(id) {
     const known = found.get(id);
     if (known && over(known.status)) return known;
@@ -122,7 +136,7 @@ export function batchesView({ client }) {
       top.active.set(format.count(m.activeBatches));
       top.records.set(
         format.count(m.totalItemsProcessed),
-        `${format.count(m.totalBatches)} batches since the store was made`,
+        `of ${format.count(m.totalBatches)} ${m.totalBatches === 1 ? 'batch' : 'batches'}`,
       );
       top.queue.set(format.count(m.queueSize));
       top.failed.set(format.count(m.failedBatches), `${format.count(m.cancelledBatches)} cancelled`);
@@ -179,16 +193,24 @@ export function batchesView({ client }) {
       {},
       failed.element,
       tiles(...Object.values(top)),
-      card('Seen by this tab', form, nothing, list.element),
+      card('Recent batches', form, nothing, list.element),
       sample(client, (id) => {
         remember(id);
         refresh.soon(0);
       }),
     ),
-    show: () => refresh.start(),
-    hide: () => refresh.stop(),
+    show() {
+      shown = true;
+      refresh.start();
+      recall();
+    },
+    hide() {
+      shown = false;
+      refresh.stop();
+    },
     returned: () => refresh.soon(0),
     event(name, data) {
+      if (shown) recall();
       if (!name.startsWith('batch')) return;
       remember(data.id);
       if (name === 'batchProgress') rows.get(data.id)?.bar.set(data.progress);
