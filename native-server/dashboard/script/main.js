@@ -62,15 +62,20 @@ stream.addEventListener('message', ({ detail: { name, data } }) => {
   for (const view of views) view.event?.(name, data);
 });
 
+/** Set when the question was declined: it is not put again until the button is used. */
+let declined = false;
 async function enterToken(why) {
   const given = await askToken(client.token, why);
+  declined = given === null;
   if (given !== null) client.token = given;
 }
-client.addEventListener('unauthorized', () =>
+client.addEventListener('unauthorized', () => {
+  if (declined) return;
   enterToken(
-    'This server asks for an access token. Enter one that may read; changes need one that may write, tests one that may do all.',
-  ),
-);
+    'This server asks for an access token. Enter one that may read; changes need one that may write, tests one that ' +
+      'may do all.',
+  );
+});
 byId('token').addEventListener('click', () =>
   enterToken('A server that was started with --token asks for it. Without one, leave this empty.'),
 );

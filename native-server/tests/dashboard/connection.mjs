@@ -69,6 +69,12 @@ export async function token(browser, server, secret) {
   const dialog = page.locator('dialog[open]');
   await dialog.waitFor();
   check('a token is asked for', (await dialog.textContent()).includes('access token'));
+  await page.keyboard.press('Escape');
+  // Calls go on to be refused meanwhile.
+  await page.waitForResponse((response) => response.status() === 401);
+  await page.waitForResponse((response) => response.status() === 401);
+  check('who declines is not asked again', (await dialog.count()) === 0);
+  await page.locator('#token').click();
   await dialog.locator('input').fill(secret);
   await page.keyboard.press('Enter');
   await state(page, 'live');
