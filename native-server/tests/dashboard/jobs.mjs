@@ -1,5 +1,6 @@
 // Jobs and batches: progress is watched, one is cancelled, a dead letter is retried.
 
+import { load } from './overview.mjs';
 import { check } from './tally.mjs';
 import { state, tab, text, visit } from './visitor.mjs';
 
@@ -172,13 +173,16 @@ export async function cache(browser, server) {
 }
 
 /** A flame graph is recorded under work, and shown as an image. */
-async function profiled(page) {
+async function profiled(page, server) {
   await tab(page, 'system');
+  // An idle process has nothing to draw.
+  const stop = load(server, ['cache/stats', 'memory/stats']);
   const view = page.locator('#view-system');
   await view.locator('[name=seconds]').fill('1');
   await view.getByRole('button', { name: 'Record' }).click();
   const image = page.locator('#profile img');
   await image.waitFor({ timeout: 60_000 });
+  await stop();
   const width = await image.evaluate(async (node) => {
     await node.decode();
     return node.naturalWidth;
@@ -203,7 +207,7 @@ export async function views(browser, server) {
   await page.locator('#memory-result').waitFor();
   const told = await text(page, '#memory-result');
   check('the memory test tells the heap', /An iteration.*B/.test(told) && told.includes('allocator'), told);
-  if (await server.offers('monitoring/profile')) await profiled(page);
+  if (await server.offers('monitoring/profile')) await profiled(page, server);
   check('views complain of nothing', complaints.length === 0, complaints);
   await context.close();
 }
