@@ -1,9 +1,11 @@
 //! `cargo xtask test`: the groups, one after the other, and the one line that sums them up.
 
+use std::path::Path;
+
 use anyhow::bail;
 
 use crate::{
-    demo, edge,
+    demo, edge, node,
     shell::{Step, cargo},
     toolchain, wasm,
 };
@@ -18,12 +20,13 @@ struct Tally {
 type Group = fn(&mut Tally) -> anyhow::Result<()>;
 
 /// The last is run only when it is named: the JavaScript engine alone takes minutes to compile.
-const GROUPS: [(&str, Group); 7] = [
+const GROUPS: [(&str, Group); 8] = [
     ("lint", lint),
     ("core", core),
     ("server", server),
     ("vectors", vectors),
     ("package", package),
+    ("dashboard", dashboard),
     ("edge", edge),
     (LONG, processors),
 ];
@@ -173,6 +176,15 @@ fn package(tally: &mut Tally) -> anyhow::Result<()> {
     tally.count(Step::new("node").args(["pkg/test/consumers.mjs"]))?;
     demo::run(true, 0)?;
     tally.count(Step::new("node").args(["pkg/test/demo.mjs"]))
+}
+
+/// The dashboard in Chromium against the server that was built.
+fn dashboard(tally: &mut Tally) -> anyhow::Result<()> {
+    toolchain::node()?;
+    toolchain::chromium()?;
+    node::install(Path::new("pkg"))?;
+    cargo(["build", "--package", "sommos-server"]).run()?;
+    tally.count(Step::new("node").args(["native-server/tests/dashboard/run.mjs"]))
 }
 
 /// The edge worker in workerd: as it is deployed, and with panics.

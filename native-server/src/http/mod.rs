@@ -3,6 +3,7 @@
 mod batches;
 mod body;
 mod cache;
+mod dashboard;
 mod docs;
 mod events;
 mod health;
@@ -92,7 +93,7 @@ pub(crate) async fn respond(app: Arc<App>, address: IpAddr, request: Request) ->
     let route = found.as_ref().ok().map(|(route, _)| *route);
     app.monitoring.enter();
     let result = match found {
-        Err(error) => Err(error),
+        Err(error) => dashboard::answer(&app, address, &request).unwrap_or(Err(error)),
         Ok((route, param)) => answer(&app, address, route, param, request).await,
     };
     let mut response = match result {
