@@ -1,5 +1,9 @@
 //! The configuration: every flag has a default, a unit and an environment variable.
 
+mod alerts;
+
+pub use alerts::AlertConfig;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -127,6 +131,9 @@ pub struct Config {
     /// Percent of errors above which an alert is raised.
     #[arg(long, env = "SOMMOS_ALERT_ERROR_RATE", default_value_t = 5.0)]
     pub alert_error_rate: f64,
+    /// Rules of alerts and who is told.
+    #[command(flatten)]
+    pub alerts: AlertConfig,
     /// Bytes that the host application may track by allocate.
     #[arg(long, env = "SOMMOS_MEMORY_LIMIT_BYTES", default_value_t = 100 << 20)]
     pub memory_limit_bytes: u64,

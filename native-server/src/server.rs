@@ -74,6 +74,11 @@ impl Server {
                 stop.await;
                 tracing::info!("draining");
                 app.drain().await;
+                let closing = Arc::clone(&app);
+                let close = move || closing.monitoring.close(closing.now());
+                if let Err(error) = tokio::task::spawn_blocking(close).await {
+                    tracing::error!(%error, "monitoring did not end well");
+                }
                 drained.send_replace(true);
             }
         };

@@ -14,6 +14,8 @@ pub const PERCENT: &str = "percent";
 pub const COUNT: &str = "count";
 /// How many in a second.
 pub const PER_SECOND: &str = "1/s";
+/// Bytes in a second.
+pub const BYTES_PER_SECOND: &str = "bytes/s";
 /// A plain number.
 pub const NUMBER: &str = "1";
 
@@ -40,6 +42,7 @@ const UNITS: &[(&str, &[&str])] = &[
             "diskTotal",
             "bytesOut",
             "memory",
+            "heapUsed",
         ],
     ),
     (
@@ -56,11 +59,23 @@ const UNITS: &[(&str, &[&str])] = &[
     ),
     (SECONDS, &["uptime"]),
     (PER_SECOND, &["throughput"]),
-    (NUMBER, &["load1"]),
+    (
+        BYTES_PER_SECOND,
+        &[
+            "diskReadRate",
+            "diskWriteRate",
+            "networkReceiveRate",
+            "networkTransmitRate",
+            "processReadRate",
+            "processWriteRate",
+        ],
+    ),
+    (NUMBER, &["load1", "load5", "load15"]),
     (
         COUNT,
         &[
             "threads",
+            "openFiles",
             "requests",
             "responses",
             "errors",

@@ -6,7 +6,7 @@ use sommos_core::wire::{
 };
 
 use super::{Call, jobs::refused, reply::Reply};
-use crate::monitoring::{extra_metrics, refresh_cache};
+use crate::monitoring::{families, refresh_cache};
 
 pub(super) async fn report(call: Call) -> Result<Reply, ApiError> {
     let (app, held) = call.body().await?;
@@ -54,7 +54,7 @@ pub(super) async fn export(call: Call) -> Result<Reply, ApiError> {
     let app = &call.app;
     refresh_cache(app);
     let queue = app.queue.metrics().await.map_err(|e| refused(&e))?;
-    let extra = extra_metrics(app, &queue);
+    let extra = families(app, &queue);
     let registry = &app.monitoring.registry;
     let (content_type, body) = wire::export(registry, app.now(), call.query(), &extra)?;
     Ok(Reply::typed(content_type, body).tagged())
@@ -67,6 +67,6 @@ pub(super) async fn prometheus(call: Call) -> Result<Reply, ApiError> {
     let text = app
         .monitoring
         .registry
-        .export_prometheus(app.now(), &extra_metrics(app, &queue));
+        .export_prometheus(app.now(), &families(app, &queue));
     Ok(Reply::typed(PROMETHEUS, text))
 }

@@ -2,8 +2,7 @@ use std::collections::HashSet;
 
 use super::{START, at, monitor};
 use crate::metrics::{
-    ErrorOrigin, ExportRange, ExtraMetric, MetricKind, Monitor, MonitorConfig, Route, SystemSample,
-    WebMetric,
+    ErrorOrigin, ExportRange, MetricFamily, Monitor, MonitorConfig, Route, SystemSample, WebMetric,
 };
 
 #[test]
@@ -110,18 +109,10 @@ fn prometheus_text_is_well_formed() {
     };
     monitor.record_system(START, &cpu);
     let extra = [
-        ExtraMetric {
-            name: "queue depth",
-            help: "a\nb",
-            kind: MetricKind::Gauge,
-            value: 3.0,
-        },
-        ExtraMetric {
-            name: "9_total",
-            help: "",
-            kind: MetricKind::Counter,
-            value: f64::INFINITY,
-        },
+        MetricFamily::gauge("queue depth", "{job}", "a\nb", Some(3.0)),
+        MetricFamily::counter("9_total", "1", "", f64::INFINITY),
+        MetricFamily::gauge("unknown", "1", "", None),
+        MetricFamily::counter("cache_hits_total", "1", "again", 1.0),
     ];
     let text = monitor.export_prometheus(at(1), &extra);
     let labels = "http_request_method=\"GET\",http_route=\"/a\\\"b\\\\c\\nd\",\
@@ -145,7 +136,7 @@ fn prometheus_text_is_well_formed() {
         assert!(text.lines().any(|l| l == line), "no line {line}\n{text}");
     }
     assert!(
-        !text.contains("/idle") && !text.contains("system_memory"),
+        !text.contains("/idle") && !text.contains("system_memory") && !text.contains("unknown"),
         "{text}"
     );
     assert_eq!(text.matches("_bucket{").count(), 15);

@@ -33,11 +33,11 @@ fn damaged_bytes_are_refused() {
         SnapshotError::Length { found, written }
     );
     let mut newer = bytes.clone();
-    newer[4] = 2;
+    newer[4] = 3;
     let error = restore(at(20), &newer).unwrap_err().to_string();
     assert_eq!(
         error,
-        "a snapshot of metrics of version 2; this build reads version 1"
+        "a snapshot of metrics of version 3; this build reads version 2"
     );
     let error = restore(at(20), b"{}").unwrap_err();
     assert_eq!(error, SnapshotError::NotASnapshot);
@@ -90,7 +90,7 @@ fn no_content_under_a_right_checksum_panics() {
 
 #[test]
 fn a_length_beyond_the_input_allocates_nothing() {
-    let mut bytes = b"SMet\x01".to_vec();
+    let mut bytes = b"SMet\x02".to_vec();
     bytes.extend([0; 8]);
     // No request; then a histogram of 2^62 buckets.
     bytes.extend([0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f]);

@@ -1,0 +1,399 @@
+//! What the server's parts tell Prometheus beside core's registry.
+
+use std::{borrow::Cow, path::Path, sync::atomic::Ordering::Relaxed};
+
+use sommos_core::{
+    jobs::{Kind, Metrics},
+    metrics::{MetricFamily, MetricKind, MetricValue},
+};
+
+use crate::{
+    allocator,
+    app::App,
+    queue::{KindTimings, QueueMetrics},
+};
+
+type Family = MetricFamily<'static>;
+
+/// Every family of the server's own.
+pub fn families(app: &App, queue: &QueueMetrics) -> Vec<Family> {
+    let mut families = work(app, queue);
+    families.extend(durations(app));
+    families.extend(workers(queue));
+    families.extend(batches(queue));
+    families.extend(sandbox(app));
+    families.extend(databases(app, queue));
+    families.extend(cache(app));
+    families.extend(heap());
+    families.extend(own(app));
+    families
+}
+
+fn counter(name: &'static str, unit: &'static str, help: &'static str, value: f64) -> Family {
+    MetricFamily::counter(name, unit, help, value)
+}
+
+fn gauge(name: &'static str, unit: &'static str, help: &'static str, value: f64) -> Family {
+    MetricFamily::gauge(name, unit, help, Some(value))
+}
+
+const fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Job => "job",
+        Kind::Task => "task",
+        Kind::Chunk => "chunk",
+    }
+}
+
+fn labels(pairs: &[(&'static str, &'static str)]) -> Vec<(&'static str, Cow<'static, str>)> {
+    pairs
+        .iter()
+        .map(|&(label, value)| (label, value.into()))
+        .collect()
+}
+
+/// Jobs, parallel tasks and chunks of batches: how many, and how they ended.
+fn work(app: &App, queue: &QueueMetrics) -> Vec<Family> {
+    use MetricKind::{Counter, Gauge};
+    let of = |kind| match kind {
+        Kind::Job => &queue.jobs,
+        Kind::Task => &queue.tasks,
+        Kind::Chunk => &queue.chunks,
+    };
+    let mut submitted = Family::new(
+        Counter,
+        "sommos_work_submitted_total",
+        "{item}",
+        "Jobs, tasks and chunks ever submitted.",
+    );
+    let mut ended = Family::new(
+        Counter,
+        "sommos_work_ended_total",
+        "{item}",
+        "Jobs, tasks and chunks that ended, by how.",
+    );
+    let mut depth = Family::new(
+        Gauge,
+        "sommos_queue_depth",
+        "{item}",
+        "Jobs, tasks and chunks that wait or run.",
+    );
+    let mut retries = Family::new(
+        Counter,
+        "sommos_work_retries_total",
+        "{attempt}",
+        "Attempts that failed and were followed by another.",
+    );
+    let mut timeouts = Family::new(
+        Counter,
+        "sommos_work_timeouts_total",
+        "{attempt}",
+        "Attempts that took too long.",
+    );
+    let mut dead = Family::new(
+        Counter,
+        "sommos_dead_letters_total",
+        "{item}",
+        "Jobs, tasks and chunks whose attempts ran out.",
+    );
+    for kind in Kind::ALL {
+        let metrics: &Metrics = of(kind);
+        let timings = app.queue.timings().of(kind);
+        let number = |n: u64| MetricValue::Number(n as f64);
+        let with = |more: &[(&'static str, &'static str)]| {
+            labels(&[&[("kind", name(kind))], more].concat())
+        };
+        submitted.push(with(&[]), number(metrics.total));
+        for (status, count) in [
+            ("completed", metrics.completed),
+            ("failed", metrics.failed),
+            ("cancelled", metrics.cancelled),
+        ] {
+            ended.push(with(&[("status", status)]), number(count));
+        }
+        for (state, count) in [("queued", metrics.queued), ("active", metrics.active)] {
+            depth.push(with(&[("state", state)]), number(count));
+        }
+        retries.push(with(&[]), number(metrics.retried));
+        timeouts.push(with(&[]), number(timings.timed_out.load(Relaxed)));
+        dead.push(with(&[]), number(timings.dead.load(Relaxed)));
+    }
+    vec![submitted, ended, depth, retries, timeouts, dead]
+}
+
+fn durations(app: &App) -> [Family; 3] {
+    let histogram = |name, help| Family::new(MetricKind::Histogram, name, "s", help);
+    let mut wait = histogram(
+        "sommos_work_wait_seconds",
+        "From when an attempt might begin until it did.",
+    );
+    let mut run = histogram(
+        "sommos_work_run_seconds",
+        "From when an attempt began until it ended.",
+    );
+    let timings = app.queue.timings();
+    for kind in Kind::ALL {
+        let KindTimings {
+            wait: waited,
+            run: ran,
+            ..
+        } = timings.of(kind);
+        let labels = labels(&[("kind", name(kind))]);
+        wait.push(labels.clone(), MetricValue::Buckets(waited.buckets()));
+        run.push(labels, MetricValue::Buckets(ran.buckets()));
+    }
+    let mut commits = histogram(
+        "sommos_database_commit_seconds",
+        "Time of a transaction of the queue, until it is on the disk.",
+    );
+    commits.push(Vec::new(), MetricValue::Buckets(timings.commits.buckets()));
+    [wait, run, commits]
+}
+
+fn workers(queue: &QueueMetrics) -> [Family; 6] {
+    let pool = &queue.pool;
+    [
+        gauge(
+            "sommos_workers",
+            "{thread}",
+            "Worker threads.",
+            pool.threads as f64,
+        ),
+        gauge(
+            "sommos_workers_limit",
+            "{thread}",
+            "Most worker threads.",
+            pool.max as f64,
+        ),
+        gauge(
+            "sommos_workers_busy",
+            "{thread}",
+            "Worker threads at work.",
+            pool.busy as f64,
+        ),
+        gauge(
+            "sommos_workers_lost",
+            "{thread}",
+            "Worker threads that went on after their interruption.",
+            pool.lost as f64,
+        ),
+        gauge(
+            "sommos_worker_utilization_ratio",
+            "1",
+            "Worker threads at work, of the most there may be.",
+            pool.utilization,
+        ),
+        counter(
+            "sommos_worker_busy_seconds_total",
+            "s",
+            "Time that worker threads were at work.",
+            pool.busy_seconds,
+        ),
+    ]
+}
+
+fn batches(queue: &QueueMetrics) -> [Family; 4] {
+    let batches = &queue.batches;
+    let mut ended = Family::new(
+        MetricKind::Counter,
+        "sommos_batches_ended_total",
+        "{batch}",
+        "Batches that ended, by how.",
+    );
+    for (status, count) in [
+        ("completed", batches.completed),
+        ("failed", batches.failed),
+        ("cancelled", batches.cancelled),
+    ] {
+        let labels = labels(&[("status", status)]);
+        ended.push(labels, MetricValue::Number(count as f64));
+    }
+    [
+        counter(
+            "sommos_batches_opened_total",
+            "{batch}",
+            "Batches ever opened.",
+            batches.total as f64,
+        ),
+        ended,
+        gauge(
+            "sommos_batches_active",
+            "{batch}",
+            "Batches that wait or run.",
+            batches.active as f64,
+        ),
+        counter(
+            "sommos_batch_items_total",
+            "{item}",
+            "Records processed in batches.",
+            batches.items as f64,
+        ),
+    ]
+}
+
+fn sandbox(app: &App) -> [Family; 7] {
+    let stats = app.sandbox.stats();
+    let child = |name, help, count: u64| counter(name, "{process}", help, count as f64);
+    let chunk = |name, help, count: u64| counter(name, "{chunk}", help, count as f64);
+    let mut alive = Family::new(
+        MetricKind::Gauge,
+        "sommos_sandbox_children",
+        "{process}",
+        "Children that run processors, by what they do.",
+    );
+    for (state, count) in [("idle", stats.idle), ("busy", stats.busy)] {
+        alive.push(
+            labels(&[("state", state)]),
+            MetricValue::Number(count as f64),
+        );
+    }
+    [
+        alive,
+        child(
+            "sommos_sandbox_started_total",
+            "Children started.",
+            stats.started,
+        ),
+        child(
+            "sommos_sandbox_crashed_total",
+            "Children that died of a chunk.",
+            stats.crashed,
+        ),
+        chunk(
+            "sommos_sandbox_chunks_total",
+            "Chunks that children answered.",
+            stats.chunks,
+        ),
+        chunk(
+            "sommos_sandbox_timeouts_total",
+            "Chunks that took too long; their child was killed.",
+            stats.timed_out,
+        ),
+        chunk(
+            "sommos_sandbox_over_limit_total",
+            "Chunks that went over a limit of memory, output or stack.",
+            stats.over_limit,
+        ),
+        chunk(
+            "sommos_sandbox_failures_total",
+            "Chunks that the sandbox itself failed on.",
+            stats.unavailable,
+        ),
+    ]
+}
+
+fn databases(app: &App, queue: &QueueMetrics) -> [Family; 5] {
+    let monitoring = app.config.data_dir.join(super::DATABASE);
+    let mut file = Family::new(
+        MetricKind::Gauge,
+        "sommos_database_file_bytes",
+        "By",
+        "Size of a database.",
+    );
+    let mut wal = Family::new(
+        MetricKind::Gauge,
+        "sommos_database_wal_bytes",
+        "By",
+        "Size of a database's write-ahead log.",
+    );
+    for (name, path) in [("queue", app.queue.path()), ("monitoring", &monitoring)] {
+        let size = |path: &Path| std::fs::metadata(path).ok().map(|file| file.len() as f64);
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let sizes = [(&mut file, size(path)), (&mut wal, size(Path::new(&log)))];
+        for (family, size) in sizes {
+            if let Some(size) = size {
+                family.push(labels(&[("database", name)]), MetricValue::Number(size));
+            }
+        }
+    }
+    let count = |name, help, n: u64| counter(name, "{transaction}", help, n as f64);
+    [
+        file,
+        wal,
+        count(
+            "sommos_database_commits_total",
+            "Transactions of the queue that were committed.",
+            queue.commits,
+        ),
+        count(
+            "sommos_database_failures_total",
+            "Transactions of the queue that could not be written.",
+            queue.write_failures,
+        ),
+        count(
+            "sommos_database_busy_total",
+            "Transactions refused because another process held the database.",
+            app.queue.timings().busy.load(Relaxed),
+        ),
+    ]
+}
+
+fn cache(app: &App) -> [Family; 2] {
+    let stats = app.cache.stats();
+    [
+        counter(
+            "cache_evictions_total",
+            "{entry}",
+            "Live cache entries given up for room.",
+            stats.evictions as f64,
+        ),
+        counter(
+            "cache_expirations_total",
+            "{entry}",
+            "Cache entries removed after their time.",
+            stats.expirations as f64,
+        ),
+    ]
+}
+
+fn heap() -> Vec<Family> {
+    let Some(heap) = allocator::figures() else {
+        return Vec::new();
+    };
+    let blocks = |name, help, count: u64| counter(name, "{block}", help, count as f64);
+    vec![
+        gauge(
+            "process_heap_peak_bytes",
+            "By",
+            "Most heap bytes handed out at any time.",
+            heap.peak_bytes as f64,
+        ),
+        blocks(
+            "process_heap_allocations_total",
+            "Blocks that the allocator handed out.",
+            heap.allocations,
+        ),
+        blocks(
+            "process_heap_deallocations_total",
+            "Blocks given back to the allocator.",
+            heap.deallocations,
+        ),
+    ]
+}
+
+/// What monitoring itself costs and fails at.
+fn own(app: &App) -> [Family; 3] {
+    let monitoring = &app.monitoring;
+    let seconds = |us: u64| us as f64 / 1e6;
+    [
+        counter(
+            "sommos_sampling_seconds_total",
+            "s",
+            "Time spent in sampling.",
+            seconds(monitoring.sampling_us.load(Relaxed)),
+        ),
+        counter(
+            "sommos_sampling_cpu_seconds_total",
+            "s",
+            "CPU time spent in sampling.",
+            seconds(monitoring.sampling_cpu_us.load(Relaxed)),
+        ),
+        counter(
+            "sommos_monitoring_write_failures_total",
+            "{transaction}",
+            "Samples and alerts that could not be written down.",
+            monitoring.store_failures.load(Relaxed) as f64,
+        ),
+    ]
+}
