@@ -41,6 +41,7 @@ const UNITS: &[(&str, &[&str])] = &[
             "diskUsed",
             "diskTotal",
             "bytesOut",
+            "heapUsed",
             "memory",
             "heapUsed",
         ],

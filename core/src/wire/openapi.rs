@@ -46,7 +46,7 @@ impl Shape {
 
 /// Collects the schemas that are referred to.
 #[derive(Default)]
-pub struct Schemas(Map<String, Value>);
+pub(super) struct Schemas(Map<String, Value>);
 
 impl Schemas {
     /// A reference to a type's schema, which is collected with those it refers to.
@@ -81,36 +81,14 @@ fn to_json(schema: &openapi::RefOr<openapi::schema::Schema>) -> Value {
     serde_json::to_value(schema).unwrap_or_default()
 }
 
-/// What a shell answers a call with, where the type is the shell's own.
-#[derive(Debug, Clone, Copy)]
-pub struct OwnAnswer {
-    route: Route,
-    collect: fn(&mut Schemas) -> Value,
-}
-
-impl OwnAnswer {
-    /// `T` in the envelope.
-    #[must_use]
-    pub fn of<T: ToSchema>(route: Route) -> Self {
-        Self {
-            route,
-            collect: Schemas::data::<T>,
-        }
-    }
-}
-
 /// The whole document as JSON.
 #[must_use]
-pub fn document(own: &[OwnAnswer]) -> Value {
+pub fn document() -> Value {
     let mut schemas = Schemas::default();
     let error = schemas.of::<error::ErrorBody<'_>>();
     let mut paths = Map::new();
     for info in ROUTES {
-        let mut shape = shape(info.route, &mut schemas);
-        if let Some(own) = own.iter().find(|own| own.route == info.route) {
-            shape.response = (own.collect)(&mut schemas);
-        }
-        let operation = operation(info, shape, &error);
+        let operation = operation(info, &mut schemas, &error);
         let path = paths.entry(info.path).or_insert_with(|| json!({}));
         path[info.method.to_lowercase()] = operation;
     }
@@ -134,7 +112,8 @@ pub fn document(own: &[OwnAnswer]) -> Value {
     })
 }
 
-fn operation(info: &RouteInfo, shape: Shape, error: &Value) -> Value {
+fn operation(info: &RouteInfo, schemas: &mut Schemas, error: &Value) -> Value {
+    let shape = shape(info.route, schemas);
     let content = |types: &[&str], schema: &Value| -> Value {
         let entry = |t: &&str| {
             let json = t.contains("json") && !t.contains("ndjson");

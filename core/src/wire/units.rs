@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::metrics::unit::{self, BYTES, COUNT, MS, NUMBER, PER_SECOND, PERCENT, UNIX_MS};
+use crate::metrics::unit::{self, BYTES, COUNT, MS, NUMBER, PER_SECOND, PERCENT, SECONDS, UNIX_MS};
 
 /// The unit stands in the field `unit` beside it, or of the trend it belongs to.
 const AS_TOLD: &str = "as in unit";
@@ -74,6 +74,7 @@ const NAMES: &[(&str, &[&str])] = &[
             "p95",
             "p99",
             "p999",
+            "latency",
         ],
     ),
     (
@@ -91,7 +92,8 @@ const NAMES: &[(&str, &[&str])] = &[
             "bytesReceived",
         ],
     ),
-    (PERCENT, &["changePercent", "successRate"]),
+    (PERCENT, &["changePercent", "successRate", "percentile"]),
+    (SECONDS, &["second"]),
     (
         PER_SECOND,
         &["rate", "requestsPerSecond", "offeredRate", "achievedRate"],
@@ -107,6 +109,7 @@ const NAMES: &[(&str, &[&str])] = &[
             "connect",
             "connections",
             "count",
+            "done",
             "droppedRequests",
             "abandonedRequests",
             "failedRequests",
@@ -115,10 +118,12 @@ const NAMES: &[(&str, &[&str])] = &[
             "limit",
             "minSamples",
             "needsImprovement",
+            "offeredRequests",
             "plannedRequests",
             "poor",
             "processed",
             "protocol",
+            "redirect",
             "samples",
             "statuses",
             "successfulRequests",

@@ -3,34 +3,23 @@
 use axum::http::HeaderValue;
 use bytes::Bytes;
 use hyper::header;
-use sommos_core::wire::{
-    openapi::{self, OwnAnswer},
-    routes::Route,
-};
+use sommos_core::wire::openapi;
 
-use super::{Call, reply::Reply, testing::MemoryTestAnswer};
-use crate::loadtest::LoadReport;
+use super::{Call, reply::Reply};
 
 /// The OpenAPI document, indented.
 ///
 /// # Errors
 /// Never in practice: the document is plain data.
 pub fn openapi_document() -> serde_json::Result<String> {
-    serde_json::to_string_pretty(&document())
-}
-
-fn document() -> serde_json::Value {
-    openapi::document(&[
-        OwnAnswer::of::<LoadReport>(Route::TestLoad),
-        OwnAnswer::of::<MemoryTestAnswer>(Route::TestMemory),
-    ])
+    serde_json::to_string_pretty(&openapi::document())
 }
 
 pub(super) fn openapi(call: &Call) -> Reply {
     let json = call
         .app
         .openapi
-        .get_or_init(|| Bytes::from(document().to_string()));
+        .get_or_init(|| Bytes::from(openapi::document().to_string()));
     Reply::json(json.clone()).tagged()
 }
 
@@ -47,23 +36,4 @@ pub(super) fn page() -> Reply {
             HeaderValue::from_static(POLICY),
         )
         .tagged()
-}
-
-#[cfg(test)]
-mod tests {
-    use sommos_core::wire::units::without_unit;
-
-    #[test]
-    fn every_number_of_monitoring_and_tests_has_a_unit() {
-        let document = super::document();
-        assert_eq!(without_unit(&document), [""; 0]);
-        let schemas = &document["components"]["schemas"];
-        for (schema, field, unit) in [
-            ("LoadReport", "totalTime", "ms"),
-            ("LoadReport", "bytesSent", "bytes"),
-            ("MemoryReport", "leaked", "bytes"),
-        ] {
-            assert_eq!(schemas[schema]["properties"][field]["x-unit"], unit);
-        }
-    }
 }

@@ -16,13 +16,12 @@ use sommos_core::{
         testing::{LoadTestRequest, MemoryTestRequest},
     },
 };
-use utoipa::ToSchema;
 
 use super::{Call, body::cpu, header_text, reply::Reply};
 use crate::{
     allocator,
     loadtest::{self, LoadError},
-    memtest::{self, MemoryReport},
+    memtest,
 };
 
 /// One request of a load test may take so long.
@@ -67,17 +66,14 @@ pub(super) async fn load(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::json(envelope::data(&report)?))
 }
 
-/// What a memory test found, and how long it took.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct MemoryTestAnswer {
-    #[serde(flatten)]
-    report: MemoryReport,
-    /// Time that the test took, milliseconds.
-    duration_ms: f64,
-}
-
 pub(super) async fn memory(call: Call) -> Result<Reply, ApiError> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Timed<T> {
+        #[serde(flatten)]
+        report: T,
+        duration_ms: f64,
+    }
     let (app, held) = call.body().await?;
     let (iterations, data_size) = MemoryTestRequest::decode(&held.bytes, &app.limits)?;
     let answer = cpu(&app, usize::MAX, move || {
@@ -86,7 +82,7 @@ pub(super) async fn memory(call: Call) -> Result<Reply, ApiError> {
         let report = memtest::run(iterations, data_size, &figures, &Unstoppable)
             .map_err(|error| ApiError::invalid("dataSize", error))?;
         let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
-        envelope::data(&MemoryTestAnswer {
+        envelope::data(&Timed {
             report,
             duration_ms,
         })

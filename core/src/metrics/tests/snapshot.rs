@@ -23,6 +23,7 @@ enum Step {
     Sample,
     Evaluate,
     Request(usize, u16, u64, u64),
+    Host(u8, u16, u64),
     Error(u8, bool, Option<u8>),
     Cache(u64, u64, Option<u64>),
     Lookup(bool),
@@ -50,6 +51,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Sample),
         2 => Just(Step::Evaluate),
         12 => request.prop_map(|(route, status, us, out)| Step::Request(route, status, us, out)),
+        3 => (0..200u8, prop::sample::select(vec![200, 404, 500]), 0..9_000_000u64)
+            .prop_map(|(route, status, us)| Step::Host(route, status, us)),
         3 => (0..90u8, any::<bool>(), prop::option::of(any::<u8>()))
             .prop_map(|(kind, own, context)| Step::Error(kind, own, context)),
         1 => (0..900u64, any::<u64>(), prop::option::of(any::<u64>()))
@@ -102,6 +105,9 @@ fn apply(monitor: &Monitor, now: &mut Timestamp, step: &Step) {
         Step::Request(route, status, us, out) => {
             let _at_work = monitor.track();
             monitor.record_request(route, status, us, out);
+        }
+        Step::Host(route, status, us) => {
+            monitor.record_host_request("GET", &format!("/api/wines/{route}"), status, us, 5);
         }
         Step::Error(kind, own, context) => {
             let origin = match own {
@@ -203,6 +209,7 @@ fn lived(seconds: u64) -> Monitor {
         for step in [
             Step::Request(route, 500, 7_000_000 + second * 99_999, 70),
             Step::Error(second as u8 % 5, true, Some(3)),
+            Step::Host(second as u8 % 3, 500, 8_000_000),
             Step::Query(2000.0),
             Step::Predict(1, 2.5, Some(90.0)),
             Step::Vital(second as usize % 5, 150.0),
