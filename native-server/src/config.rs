@@ -1,8 +1,10 @@
 //! The configuration: every flag has a default, a unit and an environment variable.
 
 mod alerts;
+mod otlp;
 
 pub use alerts::AlertConfig;
+pub use otlp::OtlpConfig;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -134,6 +136,9 @@ pub struct Config {
     /// Rules of alerts and who is told.
     #[command(flatten)]
     pub alerts: AlertConfig,
+    /// A collector of metrics.
+    #[command(flatten)]
+    pub otlp: OtlpConfig,
     /// Bytes that the host application may track by allocate.
     #[arg(long, env = "SOMMOS_MEMORY_LIMIT_BYTES", default_value_t = 100 << 20)]
     pub memory_limit_bytes: u64,
@@ -225,6 +230,11 @@ impl Config {
             self.monitoring_interval_ms >= 100,
             "--monitoring-interval-ms must be at least 100"
         );
+        ensure!(
+            self.otlp.otlp_interval_ms >= 100,
+            "--otlp-interval-ms must be at least 100"
+        );
+        self.alerts.check()?;
         ensure!(self.workers_min >= 1, "--workers-min must be at least 1");
         ensure!(
             self.workers_min <= self.workers_max(),

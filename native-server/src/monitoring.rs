@@ -2,9 +2,13 @@
 //! kept over a restart.
 
 mod families;
+mod otlp;
 mod store;
+mod webhook;
 
 pub use families::families;
+pub use otlp::export;
+pub use webhook::deliver;
 
 use std::{
     sync::{
@@ -15,15 +19,20 @@ use std::{
 };
 
 use sommos_core::{
-    metrics::{AlertEvent, CacheFigures, Monitor, MonitorConfig, Thresholds},
+    metrics::{AlertEvent, CacheFigures, Delivery, Monitor, MonitorConfig, Thresholds},
     time::Timestamp,
     wire::{
-        monitoring::{route_index, routes},
+        ApiError,
+        monitoring::{self as wire, route_index, routes},
         routes::Route,
     },
 };
 
-use self::store::{Store, StoreError};
+use self::{
+    otlp::Collector,
+    store::{Store, StoreError},
+    webhook::Webhook,
+};
 use crate::{
     app::App,
     config::Config,
@@ -44,11 +53,16 @@ pub struct Monitoring {
     store: Mutex<Store>,
     /// What the caches of the processes before this one counted.
     cache_before: CacheFigures,
-    /// Samples and alerts that could not be written.
+    webhook: Option<Webhook>,
+    /// Messages that wait for the webhook.
+    waiting: AtomicU64,
+    collector: Option<Collector>,
+    /// Reads and writes of the database that failed.
     store_failures: AtomicU64,
     /// Time spent in sampling, and CPU time of it, microseconds: what monitoring costs.
     sampling_us: AtomicU64,
     sampling_cpu_us: AtomicU64,
+    samples: AtomicU64,
 }
 
 impl Monitoring {
@@ -73,16 +87,24 @@ impl Monitoring {
         };
         let mut store = Store::open(&config.data_dir.join(DATABASE))?;
         let registry = store.load(now, monitor)?;
+        let webhook = Webhook::new(config)?;
+        if webhook.is_none() {
+            store.forget_all()?;
+        }
         // What was read is the base of the rows to come.
         store.keep_all(&registry, now)?;
         Ok(Self {
             cache_before: registry.cache_figures(),
             registry,
             sampler: Mutex::new(Sampler::new(&config.data_dir)),
+            waiting: AtomicU64::new(store.waiting()),
             store: Mutex::new(store),
+            webhook,
+            collector: Collector::new(config)?,
             store_failures: AtomicU64::new(0),
             sampling_us: AtomicU64::new(0),
             sampling_cpu_us: AtomicU64::new(0),
+            samples: AtomicU64::new(0),
         })
     }
 
@@ -99,12 +121,54 @@ impl Monitoring {
             .record_request(route_index(route), status, us, bytes);
     }
 
-    /// Writes to the database. A failure is logged and counted: the server goes on without.
-    fn keep(&self, write: impl FnOnce(&mut Store, &Monitor) -> Result<(), StoreError>) {
+    /// Bytes of a request's body.
+    pub fn received(&self, route: Option<Route>, bytes: u64) {
+        self.registry.record_request_body(route_index(route), bytes);
+    }
+
+    /// Bytes of an answer that was streamed, when it is over.
+    pub fn streamed(&self, route: Option<Route>, status: u16, bytes: u64) {
+        self.registry
+            .add_requests(route_index(route), status, 0, bytes);
+    }
+
+    /// Uses the database. A failure is logged and counted: the server goes on without.
+    fn keep<T>(
+        &self,
+        ask: impl FnOnce(&mut Store, &Monitor) -> Result<T, StoreError>,
+    ) -> Option<T> {
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = write(&mut store, &self.registry) {
-            self.store_failures.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(%error, "monitoring could not be written");
+        let asked = ask(&mut store, &self.registry);
+        self.waiting.store(store.waiting(), Ordering::Relaxed);
+        match asked {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                self.store_failures.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(%error, "monitoring could not be kept");
+                None
+            }
+        }
+    }
+
+    /// The messages of these events for which there is room.
+    fn messages(&self, store: &Store, events: &[AlertEvent]) -> Vec<Delivery> {
+        let Some(webhook) = &self.webhook else {
+            return Vec::new();
+        };
+        let mut messages = Webhook::messages(events);
+        let mut waiting = store.waiting();
+        messages.retain(|message| {
+            let admitted = webhook.admits(waiting, message);
+            waiting += u64::from(admitted);
+            admitted
+        });
+        messages
+    }
+
+    /// Wakes who sends messages.
+    fn wake(&self) {
+        if let Some(webhook) = &self.webhook {
+            webhook.wake();
         }
     }
 
@@ -132,6 +196,7 @@ impl Monitoring {
             .fetch_add(us(began.elapsed()), Ordering::Relaxed);
         let cpu = system::thread_cpu().saturating_sub(cpu_began);
         self.sampling_cpu_us.fetch_add(us(cpu), Ordering::Relaxed);
+        self.samples.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -182,18 +247,47 @@ fn observe(app: &App) {
         bytes
     };
     let events = registry.evaluate(now, &mut entropy);
-    app.monitoring
-        .keep(|store, registry| store.keep(registry, &sample));
+    let monitoring = &app.monitoring;
+    monitoring.keep(|store, registry| {
+        let messages = monitoring.messages(store, &events);
+        store.keep(registry, &sample, &messages)
+    });
+    announce(app, now, &events);
+    let summary = serde_json::to_value(registry.summary(now)).unwrap_or_default();
+    app.queue.announce(now, "metrics", summary);
+    app.monitoring.cost(began, cpu_began);
+}
+
+/// Tells of alerts, after they were written down.
+fn announce(app: &App, now: Timestamp, events: &[AlertEvent]) {
     for event in events {
-        let (name, alert) = match &event {
-            AlertEvent::Triggered(alert) => ("alertTriggered", alert),
-            AlertEvent::Resolved(alert) => ("alertResolved", alert),
-        };
+        let (name, alert) = (event.name(), event.alert());
         tracing::warn!(event = name, alert = ?alert.name, value = alert.value, "alert");
         app.queue
             .announce(now, name, serde_json::to_value(alert).unwrap_or_default());
     }
-    let summary = serde_json::to_value(registry.summary(now)).unwrap_or_default();
-    app.queue.announce(now, "metrics", summary);
-    app.monitoring.cost(began, cpu_began);
+    if !events.is_empty() {
+        app.monitoring.wake();
+    }
+}
+
+/// Resolves an alert by hand, writes that down and tells of it. Call it off the runtime's threads.
+///
+/// # Errors
+/// `ALERT_NOT_FOUND`.
+pub fn resolve_alert(app: &App, id: &str) -> Result<Vec<u8>, ApiError> {
+    let (now, monitoring) = (app.now(), &app.monitoring);
+    let was_open = monitoring.registry.alerts().iter().any(|a| &*a.id == id);
+    let answer = wire::resolve(&monitoring.registry, now, id)?;
+    let ended = monitoring.registry.alert_history();
+    let resolved = ended.into_iter().rfind(|alert| &*alert.id == id);
+    if let (true, Some(alert)) = (was_open, resolved) {
+        let events = [AlertEvent::Resolved(alert)];
+        monitoring.keep(|store, registry| {
+            let messages = monitoring.messages(store, &events);
+            store.keep_present(registry, now, &messages)
+        });
+        announce(app, now, &events);
+    }
+    Ok(answer)
 }

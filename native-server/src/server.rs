@@ -65,6 +65,8 @@ impl Server {
         let background = [
             tokio::spawn(clean_up(Arc::clone(&app))),
             tokio::spawn(crate::monitoring::sample(Arc::clone(&app))),
+            tokio::spawn(crate::monitoring::deliver(Arc::clone(&app))),
+            tokio::spawn(crate::monitoring::export(Arc::clone(&app))),
             tokio::spawn(crate::handlers::dispatch(Arc::clone(&app))),
         ];
         let (drained, mut is_drained) = tokio::sync::watch::channel(false);

@@ -33,6 +33,7 @@
 mod alert;
 mod category;
 mod config;
+mod delivery;
 mod error;
 mod export;
 mod families;
@@ -40,6 +41,7 @@ mod family;
 mod histogram;
 mod history;
 mod monitor;
+mod otlp;
 mod prometheus;
 mod record;
 mod rule;
@@ -61,6 +63,7 @@ pub use category::{
     MlMetrics, Point, Sample, SystemSample,
 };
 pub use config::MonitorConfig;
+pub use delivery::{Answer, Delivery, DeliveryPolicy, NextStep};
 pub use error::MonitorError;
 pub use export::{ExportRange, HistorySection, MetricsExport};
 pub use family::{Buckets, Labels, MetricFamily, MetricKind, MetricSeries, MetricValue};

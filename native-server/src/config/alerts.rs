@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use sommos_core::metrics::{AlertRule, RuleSettings, Thresholds};
@@ -18,9 +18,38 @@ pub struct AlertConfig {
     /// DATABASE_SLOW_QUERIES.enabled=false; repeatable. It comes after the file's.
     #[arg(long = "alert-rule", env = "SOMMOS_ALERT_RULES", value_delimiter = ',')]
     pub alert_rule: Vec<String>,
+    /// Address that alerts are posted to as JSON, http or https. None: nobody is told.
+    #[arg(long, env = "SOMMOS_ALERT_WEBHOOK", hide_env_values = true)]
+    pub alert_webhook: Option<String>,
+    /// Milliseconds that the webhook gets to answer.
+    #[arg(long, env = "SOMMOS_ALERT_WEBHOOK_TIMEOUT_MS", default_value_t = 5000)]
+    pub alert_webhook_timeout_ms: u64,
+    /// Attempts for one message; between them a second, doubled up to five minutes, ± 50 %.
+    #[arg(long, env = "SOMMOS_ALERT_WEBHOOK_ATTEMPTS", default_value_t = 12)]
+    pub alert_webhook_attempts: u32,
+    /// Messages that may wait; more are dropped and counted.
+    #[arg(long, env = "SOMMOS_ALERT_WEBHOOK_QUEUE", default_value_t = 1000)]
+    pub alert_webhook_queue: u64,
 }
 
 impl AlertConfig {
+    /// Checks the ranges of the webhook.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            (1..=600_000).contains(&self.alert_webhook_timeout_ms),
+            "--alert-webhook-timeout-ms must be 1 to 600000"
+        );
+        ensure!(
+            (1..=1000).contains(&self.alert_webhook_attempts),
+            "--alert-webhook-attempts must be 1 to 1000"
+        );
+        ensure!(
+            (1..=100_000).contains(&self.alert_webhook_queue),
+            "--alert-webhook-queue must be 1 to 100000"
+        );
+        Ok(())
+    }
+
     /// The rules with the changes of the file and the flags.
     ///
     /// # Errors
@@ -79,10 +108,9 @@ mod tests {
     use super::*;
 
     fn changed(flags: &[&str], file: Option<PathBuf>) -> anyhow::Result<Vec<AlertRule>> {
-        let config = AlertConfig {
-            alert_rules_file: file,
-            alert_rule: flags.iter().map(|&flag| flag.to_owned()).collect(),
-        };
+        let mut config = crate::config::Config::for_tests("/nowhere".into()).alerts;
+        config.alert_rules_file = file;
+        config.alert_rule = flags.iter().map(|&flag| flag.to_owned()).collect();
         config.rules(&Thresholds::default())
     }
 

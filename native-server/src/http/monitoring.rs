@@ -1,12 +1,12 @@
 //! Monitoring calls.
 
 use sommos_core::wire::{
-    ApiError, envelope,
+    ApiError, ErrorCode, envelope,
     monitoring::{self as wire, PROMETHEUS},
 };
 
 use super::{Call, jobs::refused, reply::Reply};
-use crate::monitoring::{families, refresh_cache};
+use crate::monitoring::{families, refresh_cache, resolve_alert};
 
 pub(super) async fn report(call: Call) -> Result<Reply, ApiError> {
     let (app, held) = call.body().await?;
@@ -45,9 +45,13 @@ pub(super) fn trends(call: &Call) -> Result<Reply, ApiError> {
     wire::trends(&app.monitoring.registry, app.now(), call.query()).map(Reply::json)
 }
 
-pub(super) fn resolve(call: &Call) -> Result<Reply, ApiError> {
-    let app = &call.app;
-    wire::resolve(&app.monitoring.registry, app.now(), &call.param).map(Reply::json)
+pub(super) async fn resolve(call: Call) -> Result<Reply, ApiError> {
+    let Call { app, param, .. } = call;
+    let asked = tokio::task::spawn_blocking(move || resolve_alert(&app, &param));
+    asked
+        .await
+        .map_err(|error| ApiError::new(ErrorCode::Internal, error.to_string()))?
+        .map(Reply::json)
 }
 
 pub(super) async fn export(call: Call) -> Result<Reply, ApiError> {

@@ -1,6 +1,10 @@
 //! What the server's parts tell Prometheus beside core's registry.
 
-use std::{borrow::Cow, path::Path, sync::atomic::Ordering::Relaxed};
+use std::{
+    borrow::Cow,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use sommos_core::{
     jobs::{Kind, Metrics},
@@ -25,6 +29,7 @@ pub fn families(app: &App, queue: &QueueMetrics) -> Vec<Family> {
     families.extend(databases(app, queue));
     families.extend(cache(app));
     families.extend(heap());
+    families.extend(told(app));
     families.extend(own(app));
     families
 }
@@ -372,11 +377,67 @@ fn heap() -> Vec<Family> {
     ]
 }
 
+/// Messages of alerts, and exports to a collector, where there are such.
+fn told(app: &App) -> Vec<Family> {
+    let mut families = Vec::new();
+    let count = |n: &AtomicU64| n.load(Relaxed) as f64;
+    if let Some(webhook) = &app.monitoring.webhook {
+        let counters = &webhook.counters;
+        let mut messages = Family::new(
+            MetricKind::Counter,
+            "sommos_webhook_messages_total",
+            "{message}",
+            "Messages of alerts by their fate.",
+        );
+        for (fate, counter) in [
+            ("delivered", &counters.delivered),
+            ("given_up", &counters.given_up),
+            ("dropped", &counters.dropped),
+        ] {
+            let labels = labels(&[("fate", fate)]);
+            messages.push(labels, MetricValue::Number(count(counter)));
+        }
+        families.push(messages);
+        families.push(counter(
+            "sommos_webhook_failed_attempts_total",
+            "{attempt}",
+            "Attempts that were answered with a failure, or not at all.",
+            count(&counters.failed_attempts),
+        ));
+        families.push(gauge(
+            "sommos_webhook_waiting",
+            "{message}",
+            "Messages of alerts that wait.",
+            count(&app.monitoring.waiting),
+        ));
+    }
+    if let Some(collector) = &app.monitoring.collector {
+        let mut exports = Family::new(
+            MetricKind::Counter,
+            "sommos_otlp_exports_total",
+            "{export}",
+            "Exports to the collector by their fate.",
+        );
+        for (fate, counter) in [("taken", &collector.sent), ("failed", &collector.failed)] {
+            let labels = labels(&[("fate", fate)]);
+            exports.push(labels, MetricValue::Number(count(counter)));
+        }
+        families.push(exports);
+    }
+    families
+}
+
 /// What monitoring itself costs and fails at.
-fn own(app: &App) -> [Family; 3] {
+fn own(app: &App) -> [Family; 4] {
     let monitoring = &app.monitoring;
     let seconds = |us: u64| us as f64 / 1e6;
     [
+        counter(
+            "sommos_samples_total",
+            "{sample}",
+            "Samples taken.",
+            monitoring.samples.load(Relaxed) as f64,
+        ),
         counter(
             "sommos_sampling_seconds_total",
             "s",
@@ -392,7 +453,7 @@ fn own(app: &App) -> [Family; 3] {
         counter(
             "sommos_monitoring_write_failures_total",
             "{transaction}",
-            "Samples and alerts that could not be written down.",
+            "Reads and writes of monitoring's database that failed.",
             monitoring.store_failures.load(Relaxed) as f64,
         ),
     ]

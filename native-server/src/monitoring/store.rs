@@ -8,7 +8,7 @@ use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 use sommos_core::{
-    metrics::{Monitor, MonitorConfig, Sample, Saved},
+    metrics::{Delivery, Monitor, MonitorConfig, Sample, Saved},
     time::Timestamp,
 };
 use thiserror::Error;
@@ -20,6 +20,8 @@ const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = "
 CREATE TABLE pieces(name TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE samples(seq INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE deliveries(seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, body BLOB NOT NULL,
+                        attempts INTEGER NOT NULL, due INTEGER NOT NULL);
 PRAGMA user_version = 1;
 ";
 
@@ -52,6 +54,17 @@ type Result<T> = std::result::Result<T, StoreError>;
 pub(super) struct Store {
     connection: Connection,
     rows: u32,
+    waiting: u64,
+}
+
+/// A message that waits to be sent.
+pub(super) struct Queued {
+    seq: i64,
+    pub(super) key: String,
+    pub(super) body: Vec<u8>,
+    /// Attempts made.
+    pub(super) attempts: u32,
+    pub(super) due: Timestamp,
 }
 
 impl Store {
@@ -91,7 +104,13 @@ impl Store {
             }
         }
         let rows = connection.query_row("SELECT count(*) FROM samples", [], |row| row.get(0))?;
-        Ok(Self { connection, rows })
+        let sql = "SELECT count(*) FROM deliveries";
+        let waiting: u32 = connection.query_row(sql, [], |row| row.get(0))?;
+        Ok(Self {
+            connection,
+            rows,
+            waiting: waiting.into(),
+        })
     }
 
     /// The registry that was kept, or a new one when there is none or it cannot be read.
@@ -129,37 +148,121 @@ impl Store {
         Ok(found.optional()?)
     }
 
-    /// Keeps a sample and everything as it stands now.
-    pub(super) fn keep(&mut self, monitor: &Monitor, sample: &Sample) -> Result<()> {
-        if self.rows >= ROWS_MAX {
-            return self.keep_all(monitor, sample.timestamp);
-        }
+    /// Keeps a sample, everything as it stands now, and the messages to send because of it.
+    pub(super) fn keep(
+        &mut self,
+        monitor: &Monitor,
+        sample: &Sample,
+        messages: &[Delivery],
+    ) -> Result<()> {
+        let full = self.rows >= ROWS_MAX;
         let transaction = self.connection.transaction()?;
-        transaction
-            .prepare_cached("INSERT INTO samples(data) VALUES(?1)")?
-            .execute([monitor.row(sample)])?;
+        if full {
+            put_snapshot(&transaction, monitor)?;
+        } else {
+            transaction
+                .prepare_cached("INSERT INTO samples(data) VALUES(?1)")?
+                .execute([monitor.row(sample)])?;
+        }
         put(&transaction, "present", &monitor.present(sample.timestamp))?;
+        enqueue(&transaction, messages, sample.timestamp)?;
         transaction.commit()?;
-        self.rows += 1;
+        self.rows = if full { 0 } else { self.rows + 1 };
+        self.waiting += messages.len() as u64;
         Ok(())
     }
 
     /// Keeps a snapshot in place of all rows.
     pub(super) fn keep_all(&mut self, monitor: &Monitor, now: Timestamp) -> Result<()> {
         let transaction = self.connection.transaction()?;
-        put(&transaction, "snapshot", &monitor.snapshot())?;
+        put_snapshot(&transaction, monitor)?;
         // It tells when the snapshot was written.
         put(&transaction, "present", &monitor.present(now))?;
-        transaction.execute("DELETE FROM samples", [])?;
         transaction.commit()?;
         self.rows = 0;
         Ok(())
     }
 
-    /// Keeps everything but the history as it stands now: between two samples.
-    pub(super) fn keep_present(&mut self, monitor: &Monitor, now: Timestamp) -> Result<()> {
-        put(&self.connection, "present", &monitor.present(now))
+    /// Keeps everything but the history, and messages to send: between two samples.
+    pub(super) fn keep_present(
+        &mut self,
+        monitor: &Monitor,
+        now: Timestamp,
+        messages: &[Delivery],
+    ) -> Result<()> {
+        let transaction = self.connection.transaction()?;
+        put(&transaction, "present", &monitor.present(now))?;
+        enqueue(&transaction, messages, now)?;
+        transaction.commit()?;
+        self.waiting += messages.len() as u64;
+        Ok(())
     }
+
+    /// Messages that wait.
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    /// The oldest message that waits.
+    pub(super) fn next_delivery(&mut self) -> Result<Option<Queued>> {
+        let sql = "SELECT seq, key, body, attempts, due FROM deliveries ORDER BY seq LIMIT 1";
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok(Queued {
+                seq: row.get(0)?,
+                key: row.get(1)?,
+                body: row.get(2)?,
+                attempts: row.get(3)?,
+                due: Timestamp(row.get::<_, i64>(4)?.unsigned_abs()),
+            })
+        };
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([], read).optional()?)
+    }
+
+    /// Another attempt at a message is due then.
+    pub(super) fn postpone(&mut self, message: &Queued, due: Timestamp) -> Result<()> {
+        let sql = "UPDATE deliveries SET attempts = attempts + 1, due = ?2 WHERE seq = ?1";
+        self.connection
+            .prepare_cached(sql)?
+            .execute(params![message.seq, due.0 as i64])?;
+        Ok(())
+    }
+
+    /// A message is done with.
+    pub(super) fn forget(&mut self, message: &Queued) -> Result<()> {
+        let sql = "DELETE FROM deliveries WHERE seq = ?1";
+        let gone = self
+            .connection
+            .prepare_cached(sql)?
+            .execute([message.seq])?;
+        self.waiting = self.waiting.saturating_sub(gone as u64);
+        Ok(())
+    }
+
+    /// Messages of a webhook that is configured no longer.
+    pub(super) fn forget_all(&mut self) -> Result<()> {
+        self.connection.execute("DELETE FROM deliveries", [])?;
+        self.waiting = 0;
+        Ok(())
+    }
+}
+
+fn put_snapshot(connection: &Connection, monitor: &Monitor) -> Result<()> {
+    put(connection, "snapshot", &monitor.snapshot())?;
+    connection.execute("DELETE FROM samples", [])?;
+    Ok(())
+}
+
+fn enqueue(connection: &Connection, messages: &[Delivery], now: Timestamp) -> Result<()> {
+    let sql = "INSERT INTO deliveries(key, body, attempts, due) VALUES(?1, ?2, 0, ?3)";
+    for message in messages {
+        connection.prepare_cached(sql)?.execute(params![
+            message.key,
+            message.body,
+            now.0 as i64
+        ])?;
+    }
+    Ok(())
 }
 
 fn put(connection: &Connection, name: &str, data: &[u8]) -> Result<()> {
