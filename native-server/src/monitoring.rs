@@ -214,20 +214,23 @@ pub fn refresh_cache(app: &App) {
 
 /// Samples for as long as the server runs: counters every second, the system every interval.
 pub async fn sample(app: Arc<App>) {
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let interval = Duration::from_millis(app.config.monitoring_interval_ms);
-    let mut due = tokio::time::Instant::now();
+    use tokio::time::{MissedTickBehavior, interval};
+
+    let mut ticks = interval(TICK);
+    let mut samples = interval(Duration::from_millis(app.config.monitoring_interval_ms));
+    // What was missed cannot be made up for.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    samples.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
-        ticks.tick().await;
-        app.monitoring.registry.tick(app.now());
-        if tokio::time::Instant::now() >= due {
-            due += interval;
-            let inner = Arc::clone(&app);
-            // The next round must not overtake this one.
-            let observed = tokio::task::spawn_blocking(move || observe(&inner)).await;
-            if let Err(error) = observed {
-                tracing::error!(%error, "sampling failed");
+        tokio::select! {
+            _ = ticks.tick() => app.monitoring.registry.tick(app.now()),
+            _ = samples.tick() => {
+                let inner = Arc::clone(&app);
+                // The next round must not overtake this one.
+                let observed = tokio::task::spawn_blocking(move || observe(&inner)).await;
+                if let Err(error) = observed {
+                    tracing::error!(%error, "sampling failed");
+                }
             }
         }
     }
