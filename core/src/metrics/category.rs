@@ -116,10 +116,11 @@ impl<T: Cell> Cell for Option<T> {
     }
 }
 
-/// Declares a category's struct, its columns in the history and how each is folded.
+/// Declares a category's struct, its columns in the history and how each is folded. The name is a
+/// `tt`: utoipa does not see a `literal` that a macro hands on.
 macro_rules! category {
     ($(#[$meta:meta])* $name:ident {
-        $($(#[$doc:meta])* $field:ident: $kind:ty = $json:literal $fold:ident,)*
+        $($(#[$doc:meta])* $field:ident: $kind:ty = $json:tt $fold:ident,)*
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]

@@ -4,8 +4,11 @@ mod alerts;
 mod delivery;
 mod exports;
 mod history;
+mod host;
 mod recording;
+mod rules;
 mod snapshot;
+mod trends;
 
 use super::{Monitor, MonitorConfig, Route};
 use crate::time::Timestamp;

@@ -14,6 +14,8 @@ mod report;
 mod rules;
 #[cfg(feature = "openapi")]
 mod shape;
+#[cfg(test)]
+mod tests;
 
 pub use report::{MetricsReportRequest, MetricsReportResponse, ReportedMetric, report};
 pub use rules::{AlertHistoryResponse, RuleResponse, RulesResponse, alert_history, rules};

@@ -271,3 +271,48 @@ pub fn without_unit(document: &Value) -> Vec<String> {
     }
     missing
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::openapi::document;
+
+    #[test]
+    fn every_number_of_monitoring_and_tests_has_a_unit() {
+        assert_eq!(without_unit(&document()), [""; 0]);
+    }
+
+    #[test]
+    fn units_are_right_where_names_mislead() {
+        let document = document();
+        let schemas = &document["components"]["schemas"];
+        for (schema, field, unit) in [
+            ("SummaryApplication", "throughput", "1/s"),
+            ("SummaryApplication", "errorRate", "percent"),
+            ("SummaryApplication", "responseTime", "ms"),
+            ("SummarySystem", "memory", "bytes"),
+            ("SummarySystem", "uptime", "s"),
+            ("CacheMetrics", "size", "count"),
+            ("CacheMetrics", "hitRate", "percent"),
+            ("Point", "timestamp", "unix-ms"),
+            ("Trend", "timeToThreshold", "ms"),
+            ("LoadTestRequest", "rate", "1/s"),
+            ("MemoryTestRequest", "dataSize", "bytes"),
+        ] {
+            let found = &schemas[schema]["properties"][field]["x-unit"];
+            assert_eq!(found, unit, "{schema}.{field}");
+        }
+        // Only these: elsewhere a name may mean something else.
+        let entries = &schemas["CacheStatsResponse"]["properties"];
+        assert!(entries["hitRate"]["x-unit"].is_null() && entries["hitRate"].is_object());
+    }
+
+    #[test]
+    fn a_number_without_a_unit_is_found() {
+        let mut document = document();
+        let fields = document["components"]["schemas"]["Point"]["properties"].as_object_mut();
+        let number = serde_json::json!({"type": ["integer", "null"]});
+        fields.unwrap().insert("odd".into(), number);
+        assert_eq!(without_unit(&document), ["Point.odd"]);
+    }
+}

@@ -56,6 +56,8 @@ export interface Alert {
   /** The figure that raised it. */
   value: number;
   threshold: number;
+  /** The unit of the two: percent, ms or count. */
+  unit: 'percent' | 'ms' | 'count';
   timestamp: number;
   resolved: boolean;
   resolvedAt: number | null;

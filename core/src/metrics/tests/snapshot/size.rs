@@ -96,5 +96,27 @@ fn a_full_day_takes_less_than_a_row_of_2_mb() {
     assert_eq!(monitor.lock().history.fine.rows.len(), 721);
     assert_eq!(monitor.lock().history.coarse.rows.len(), 1441);
     assert!(bytes.len() < 2_000_000, "{}", bytes.len());
+    let (used, most) = (monitor.memory_bytes(), Monitor::memory_bytes_max(40));
+    println!(
+        "a day of every figure: {used} bytes of {most}, {} as a snapshot",
+        bytes.len()
+    );
+    assert!(used <= most, "{used} {most}");
+    let json = |monitor: &Monitor| {
+        serde_json::to_string(
+            &monitor
+                .rows(START, now, None)
+                .unwrap()
+                .iter()
+                .map(|row| (row.at, row.cells.to_vec()))
+                .collect::<Vec<_>>(),
+        )
+        .unwrap()
+    };
+    assert!(
+        !json(&monitor).contains("null"),
+        "every figure is known in every row"
+    );
+    assert_eq!(json(&restored), json(&monitor));
     assert_eq!(answers(&restored, now), answers(&monitor, now));
 }
