@@ -34,6 +34,7 @@ mod alert;
 mod category;
 mod config;
 mod delivery;
+mod endpoint;
 mod error;
 mod export;
 mod families;
@@ -64,6 +65,7 @@ pub use category::{
 };
 pub use config::MonitorConfig;
 pub use delivery::{Answer, Delivery, DeliveryPolicy, NextStep};
+pub use endpoint::Endpoint;
 pub use error::MonitorError;
 pub use export::{ExportRange, HistorySection, MetricsExport};
 pub use family::{Buckets, Labels, MetricFamily, MetricKind, MetricSeries, MetricValue};
@@ -77,7 +79,7 @@ pub use sample::{
 };
 pub use settings::RuleSettings;
 pub use snapshot::{Saved, SnapshotError};
-pub use traffic::{Endpoint, Route};
+pub use traffic::Route;
 pub use trend::{Direction, Outlier, Trend, Trends};
 pub use vitals::{Rating, VitalMetrics, WebMetric};
 pub use window::{WindowStats, Windows};

@@ -96,13 +96,11 @@ fn course(points: &[(f64, f64)], score: i64) -> Course {
     let variance = (term(values.len()) - equal.sum::<f64>()) / 18.0;
     // Continuity: the score moves in steps of two.
     let z = (score.abs() - 1) as f64 / variance.sqrt();
-    if !(z > Z_95) {
-        return Course::Flat;
-    }
-    if score > 0 {
-        Course::Rising
-    } else {
-        Course::Falling
+    // All alike there is no variance, and z is no number: flat.
+    match z > Z_95 {
+        true if score > 0 => Course::Rising,
+        true => Course::Falling,
+        false => Course::Flat,
     }
 }
 
@@ -120,10 +118,8 @@ pub(super) fn outliers(rests: &[f64], largest: f64) -> Vec<usize> {
         Some(median) if median > noise => median / MEDIAN_DEVIATION,
         _ => mean(deviations.iter().copied()).unwrap_or(0.0) / MEAN_DEVIATION,
     };
-    if !(scale > noise) {
-        return Vec::new();
-    }
-    let far = |&(_, deviation): &(usize, &f64)| *deviation > Z_MAX * scale;
+    // All alike, or all but rounding.
+    let far = |&(_, deviation): &(usize, &f64)| scale > noise && *deviation > Z_MAX * scale;
     let places = deviations.iter().enumerate().filter(far);
     places.map(|(place, _)| place).collect()
 }

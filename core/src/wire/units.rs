@@ -93,7 +93,7 @@ const NAMES: &[(&str, &[&str])] = &[
         ],
     ),
     (PERCENT, &["changePercent", "successRate", "percentile"]),
-    (SECONDS, &["second"]),
+    (SECONDS, &["second", "seconds"]),
     (
         PER_SECOND,
         &["rate", "requestsPerSecond", "offeredRate", "achievedRate"],

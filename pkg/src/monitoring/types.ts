@@ -100,6 +100,8 @@ export interface SystemMetrics {
 
 /** The same with what only this side knows. */
 export interface CurrentSystemMetrics extends SystemMetrics {
+  /** Use of each core, percent; empty where the platform does not tell. */
+  cpuPerCore: number[];
   /** How late the last sample's timer was, milliseconds: what kept the thread busy. */
   eventLoopLag: number | null;
 }
