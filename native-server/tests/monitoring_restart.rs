@@ -1,7 +1,7 @@
 //! What monitoring knew is still known after the server was killed.
 
 // A test may unwrap: a panic there is the report.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 

@@ -2,7 +2,7 @@
 //! `cargo test -p sommos-server --test sampling_cost -- --nocapture`.
 
 // A test may unwrap: a panic there is the report.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 

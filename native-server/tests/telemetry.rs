@@ -1,7 +1,7 @@
 //! What others are told of requests: their id, the line in the log, metrics for a collector.
 
 // A test may unwrap: a panic there is the report.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 

@@ -80,7 +80,7 @@ pub(super) enum Timed {
     Ran(Kind, u64),
     /// It ran so long, and was its work's last attempt.
     Died(Kind, u64),
-    TimedOut(Kind),
+    Overran(Kind),
 }
 
 impl Timed {
@@ -96,7 +96,7 @@ impl Timed {
                 Some(Self::Ran(kind, ran()?))
             }
             EventKind::Failed { dead: true, .. } => Some(Self::Died(kind, ran()?)),
-            EventKind::TimedOut { .. } => Some(Self::TimedOut(kind)),
+            EventKind::TimedOut { .. } => Some(Self::Overran(kind)),
             _ => None,
         }
     }
@@ -123,7 +123,7 @@ impl Timings {
                 self.of(kind).run.record(ms(ran));
                 self.of(kind).dead.fetch_add(1, Relaxed);
             }
-            Timed::TimedOut(kind) => {
+            Timed::Overran(kind) => {
                 self.of(kind).timed_out.fetch_add(1, Relaxed);
             }
         }
