@@ -107,7 +107,7 @@ describe('origins', () => {
       const told = (name) => preflight.headers.get(`access-control-${name}`);
       assert.equal(told('allow-origin'), listed);
       assert.equal(told('allow-methods'), 'GET, POST, DELETE');
-      assert.equal(told('allow-headers'), 'authorization, content-type, last-event-id');
+      assert.equal(told('allow-headers'), 'authorization, content-type, last-event-id, x-request-id');
       assert.equal(told('max-age'), '600');
       assert.equal(told('allow-credentials'), null);
       assert.match(preflight.headers.get('vary'), /origin/i);
@@ -123,7 +123,7 @@ describe('origins', () => {
         const answer = await ask(method, path, { origin: listed, ...more });
         assert.equal(answer.status, status, path);
         assert.equal(answer.headers.get('access-control-allow-origin'), listed, path);
-        assert.equal(answer.headers.get('access-control-expose-headers'), 'age, etag, retry-after');
+        assert.equal(answer.headers.get('access-control-expose-headers'), 'age, etag, retry-after, x-request-id');
         assert.match(answer.headers.get('vary'), /origin/i);
       }
     }));

@@ -129,7 +129,7 @@ impl App {
             loads: Loads::default(),
             queue,
             executor,
-            monitoring: Monitoring::new(&config, clock())?,
+            monitoring: Monitoring::open(&config, clock())?,
             handlers,
             allocations: Mutex::new(AllocationTracker::new(config.memory_limit_bytes)),
             sandbox,

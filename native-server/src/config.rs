@@ -1,5 +1,11 @@
 //! The configuration: every flag has a default, a unit and an environment variable.
 
+mod alerts;
+mod otlp;
+
+pub use alerts::AlertConfig;
+pub use otlp::OtlpConfig;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -127,6 +133,12 @@ pub struct Config {
     /// Percent of errors above which an alert is raised.
     #[arg(long, env = "SOMMOS_ALERT_ERROR_RATE", default_value_t = 5.0)]
     pub alert_error_rate: f64,
+    /// Rules of alerts and who is told.
+    #[command(flatten)]
+    pub alerts: AlertConfig,
+    /// A collector of metrics.
+    #[command(flatten)]
+    pub otlp: OtlpConfig,
     /// Bytes that the host application may track by allocate.
     #[arg(long, env = "SOMMOS_MEMORY_LIMIT_BYTES", default_value_t = 100 << 20)]
     pub memory_limit_bytes: u64,
@@ -218,6 +230,11 @@ impl Config {
             self.monitoring_interval_ms >= 100,
             "--monitoring-interval-ms must be at least 100"
         );
+        ensure!(
+            self.otlp.otlp_interval_ms >= 100,
+            "--otlp-interval-ms must be at least 100"
+        );
+        self.alerts.check()?;
         ensure!(self.workers_min >= 1, "--workers-min must be at least 1");
         ensure!(
             self.workers_min <= self.workers_max(),

@@ -65,6 +65,8 @@ impl Server {
         let background = [
             tokio::spawn(clean_up(Arc::clone(&app))),
             tokio::spawn(crate::monitoring::sample(Arc::clone(&app))),
+            tokio::spawn(crate::monitoring::deliver(Arc::clone(&app))),
+            tokio::spawn(crate::monitoring::export(Arc::clone(&app))),
             tokio::spawn(crate::handlers::dispatch(Arc::clone(&app))),
         ];
         let (drained, mut is_drained) = tokio::sync::watch::channel(false);
@@ -74,6 +76,11 @@ impl Server {
                 stop.await;
                 tracing::info!("draining");
                 app.drain().await;
+                let closing = Arc::clone(&app);
+                let close = move || closing.monitoring.close(closing.now());
+                if let Err(error) = tokio::task::spawn_blocking(close).await {
+                    tracing::error!(%error, "monitoring did not end well");
+                }
                 drained.send_replace(true);
             }
         };

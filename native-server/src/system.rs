@@ -1,14 +1,20 @@
 //! Samples of this machine and this process.
 //!
-//! [`Sampler::sample`] reads five small files of /proc and asks the file system once: about 0.1 ms.
-//! Nothing here keeps history or decides anything; that is `sommos_core::metrics`.
+//! [`Sampler::sample`] reads some small files of /proc and /sys and asks the file system once: well
+//! below 1 ms. Nothing here keeps history or decides anything; that is `sommos_core::metrics`.
+
+mod flows;
+
+pub use flows::Rates;
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use sommos_core::metrics::Monitor;
 use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::allocator::{self, AllocatorFigures};
+use flows::Flows;
 
 /// One look at the machine and the process. What a platform does not tell is none, or 0 where
 /// there is no option.
@@ -34,6 +40,17 @@ pub struct SystemSample {
     pub disk_total: Option<u64>,
     /// Tasks that ran or waited, averaged over a minute; 0 on Windows.
     pub load1: f64,
+    /// The same over five minutes.
+    pub load5: f64,
+    /// The same over a quarter of an hour.
+    pub load15: f64,
+    /// Share of each core in use since the sample before, percent; at most
+    /// [`Monitor::CORES_MAX`] of them.
+    pub cpu_per_core: Vec<f64>,
+    /// Open files of this process.
+    pub open_files: Option<u64>,
+    /// Bytes a second over disks and network.
+    pub rates: Rates,
     /// Seconds since the machine started.
     pub uptime_s: u64,
     /// Seconds since this process started.
@@ -42,12 +59,57 @@ pub struct SystemSample {
     pub heap: Option<AllocatorFigures>,
 }
 
+impl SystemSample {
+    /// The part that the history keeps.
+    #[must_use]
+    pub fn registered(&self) -> sommos_core::metrics::SystemSample {
+        sommos_core::metrics::SystemSample {
+            cpu_percent: Some(self.cpu_percent),
+            memory_used: Some(self.memory_used),
+            memory_total: Some(self.memory_total),
+            process_cpu_percent: Some(self.process_cpu_percent),
+            rss: Some(self.rss),
+            threads: self.threads,
+            disk_used: self.disk_used,
+            disk_total: self.disk_total,
+            load1: Some(self.load1),
+            uptime_s: Some(self.process_uptime_s),
+            load5: Some(self.load5),
+            load15: Some(self.load15),
+            disk_read: self.rates.disk_read,
+            disk_write: self.rates.disk_write,
+            network_in: self.rates.network_in,
+            network_out: self.rates.network_out,
+            open_files: self.open_files,
+            heap_used: self.heap.map(|heap| heap.current_bytes),
+            process_read: self.rates.process_read,
+            process_write: self.rates.process_write,
+        }
+    }
+}
+
+/// CPU time of the calling thread; zero where the platform does not tell.
+pub fn thread_cpu() -> std::time::Duration {
+    #[cfg(unix)]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+        std::time::Duration::new(seconds, nanos)
+    }
+    #[cfg(not(unix))]
+    {
+        std::time::Duration::ZERO
+    }
+}
+
 /// Takes samples; keeps what CPU shares are differences from.
 #[derive(Debug)]
 pub struct Sampler {
     system: Option<System>,
     pid: Option<Pid>,
     data_dir: PathBuf,
+    flows: Flows,
 }
 
 impl Sampler {
@@ -58,6 +120,7 @@ impl Sampler {
             system: System::new().ok(),
             pid: sysinfo::get_current_pid().ok(),
             data_dir: data_dir.to_path_buf(),
+            flows: Flows::new(),
         };
         sampler.refresh();
         sampler
@@ -71,6 +134,11 @@ impl Sampler {
             .zip(self.pid)
             .and_then(|(system, pid)| system.process(pid));
         let disk = disk_usage(&self.data_dir);
+        let io = process.map(|process| {
+            let usage = process.disk_usage();
+            (usage.total_read_bytes, usage.total_written_bytes)
+        });
+        let load = System::load_average().ok();
         SystemSample {
             cpu_percent: system.map_or(0.0, |system| f64::from(system.global_cpu_usage())),
             memory_used: system.map_or(0, |system| {
@@ -84,7 +152,14 @@ impl Sampler {
             threads: threads(),
             disk_used: disk.map(|(used, _)| used),
             disk_total: disk.map(|(_, total)| total),
-            load1: System::load_average().map_or(0.0, |load| load.one),
+            load1: load.as_ref().map_or(0.0, |load| load.one),
+            load5: load.as_ref().map_or(0.0, |load| load.five),
+            load15: load.as_ref().map_or(0.0, |load| load.fifteen),
+            cpu_per_core: system.map_or_else(Vec::new, cores),
+            open_files: process
+                .and_then(sysinfo::Process::open_files)
+                .map(|files| files as u64),
+            rates: self.flows.rates(io),
             uptime_s: System::uptime().unwrap_or(0),
             process_uptime_s: process.map_or(0, sysinfo::Process::run_time),
             heap: allocator::figures(),
@@ -105,10 +180,16 @@ impl Sampler {
                 ProcessRefreshKind::nothing()
                     .without_tasks()
                     .with_cpu()
+                    .with_disk_usage()
                     .with_memory(),
             );
         }
     }
+}
+
+fn cores(system: &System) -> Vec<f64> {
+    let cores = system.cpus().iter().take(Monitor::CORES_MAX);
+    cores.map(|core| f64::from(core.usage())).collect()
 }
 
 /// Memory of this process as the kernel counts it, bytes; none off Linux.
@@ -180,7 +261,6 @@ fn disk_usage(folder: &Path) -> Option<(u64, u64)> {
     let disks =
         Disks::new_with_refreshed_list_specifics(DiskRefreshKind::nothing().with_storage()).ok()?;
     let disk = disks
-        .list()
         .iter()
         .filter(|disk| folder.starts_with(disk.mount_point()))
         .max_by_key(|disk| disk.mount_point().as_os_str().len())?;
@@ -207,6 +287,20 @@ mod tests {
             "{sample:?}"
         );
         assert!(sample.load1 >= 0.0, "{sample:?}");
+        assert!(sample.load5 >= 0.0 && sample.load15 >= 0.0, "{sample:?}");
+        let cores = std::thread::available_parallelism().unwrap().get();
+        assert!(sample.cpu_per_core.len() >= cores, "{sample:?}");
+        let percent = 0.0..=100.0;
+        assert!(
+            sample
+                .cpu_per_core
+                .iter()
+                .all(|core| percent.contains(core))
+        );
+        assert!(
+            sample.open_files.is_none_or(|files| files > 0),
+            "{sample:?}"
+        );
         let (used, total) = sample.disk_used.zip(sample.disk_total).unwrap();
         assert!(used <= total && total > 0, "{sample:?}");
         assert!(sample.uptime_s >= sample.process_uptime_s, "{sample:?}");

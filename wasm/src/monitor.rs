@@ -277,6 +277,8 @@ fn system_sample(cells: &[f64]) -> SystemSample {
         disk_total: count(7),
         load1: number(8),
         uptime_s: count(9),
+        // The rest is of processes.
+        ..SystemSample::default()
     }
 }
 

@@ -24,6 +24,7 @@ pub fn setup() -> anyhow::Result<()> {
     find()?;
     node()?;
     chromium()?;
+    prometheus()?;
     println!("everything that the build and the tests need is here");
     Ok(())
 }
@@ -64,6 +65,29 @@ pub fn chromium() -> anyhow::Result<()> {
     }
     if !Path::new(PROGRAM).exists() {
         bail!("no Chromium: install it, or name its program in CHROMIUM");
+    }
+    Ok(())
+}
+
+/// Installs Prometheus and promtool where Debian's packages can be had.
+pub fn prometheus() -> anyhow::Result<()> {
+    let here = || Step::new("promtool").args(["--version"]).output().is_some();
+    if here() {
+        return Ok(());
+    }
+    let apt = |args: &[&str]| Step::new("apt-get").args(args).run();
+    if Path::new("/usr/bin/apt-get").exists() && apt(&["update", "-qq"]).is_ok() {
+        let install = [
+            "install",
+            "-y",
+            "-qq",
+            "--no-install-recommends",
+            "prometheus",
+        ];
+        apt(&install)?;
+    }
+    if !here() {
+        bail!("no Prometheus: install prometheus and promtool, on Debian the package prometheus");
     }
     Ok(())
 }

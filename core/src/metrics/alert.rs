@@ -291,6 +291,24 @@ impl Alerts {
         }
     }
 
+    /// Lets so many milliseconds pass in which nothing was seen: they count for no rule.
+    pub(super) fn pass_over(&mut self, ms: u64) {
+        for watch in &mut self.watches {
+            let (Phase::Pending { since }
+            | Phase::Firing {
+                well_since: Some(since),
+                ..
+            }
+            | Phase::Silenced {
+                well_since: Some(since),
+            }) = &mut watch.phase
+            else {
+                continue;
+            };
+            *since = since.plus_ms(ms);
+        }
+    }
+
     /// One step of every rule.
     pub(super) fn evaluate(
         &mut self,

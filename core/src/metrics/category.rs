@@ -172,6 +172,26 @@ category! {
         load1: Option<f64> = "load1" Mean,
         /// Time since this process started, seconds.
         uptime_s: Option<u64> = "uptime" Last,
+        /// Load average over five minutes.
+        load5: Option<f64> = "load5" Mean,
+        /// Load average over a quarter of an hour.
+        load15: Option<f64> = "load15" Mean,
+        /// Bytes a second read from the machine's disks.
+        disk_read: Option<f64> = "diskReadRate" Mean,
+        /// Bytes a second written to the machine's disks.
+        disk_write: Option<f64> = "diskWriteRate" Mean,
+        /// Bytes a second received over the machine's network, loopback left out.
+        network_in: Option<f64> = "networkReceiveRate" Mean,
+        /// Bytes a second sent over the machine's network, loopback left out.
+        network_out: Option<f64> = "networkTransmitRate" Mean,
+        /// Open files of this process.
+        open_files: Option<u64> = "openFiles" Mean,
+        /// Heap bytes that this process's allocator has handed out.
+        heap_used: Option<u64> = "heapUsed" Mean,
+        /// Bytes a second that this process read from disks.
+        process_read: Option<f64> = "processReadRate" Mean,
+        /// Bytes a second that this process wrote to disks.
+        process_write: Option<f64> = "processWriteRate" Mean,
     }
 }
 

@@ -11,7 +11,7 @@ pub struct MonitorConfig {
     /// A database query of at least this many milliseconds is slow. Default 1000.
     pub slow_query_ms: f64,
     /// How long the history is kept, milliseconds, 60,000 to [`Self::RETENTION_MS_MAX`], which is the
-    /// default. Shorter is smaller: 320 bytes a row, one every five seconds of the last hour and one
+    /// default. Shorter is smaller: 400 bytes a row, one every five seconds of the last hour and one
     /// a minute.
     pub retention_ms: u64,
     /// The alert rules, at most one of each name. Default: every rule at [`Thresholds::default`].

@@ -27,17 +27,22 @@
 //! - [`Monitor::tick`] about once a second keeps a copy of the counters; a rolling window is the
 //!   difference between the counters now and a copy as old as the window.
 //! - Everything else is behind one mutex, held for microseconds.
-//! - [`Monitor::snapshot`] and [`Monitor::restore`] carry it all over to another process.
+//! - [`Monitor::snapshot`] and [`Monitor::restore`] carry it all over to another process;
+//!   [`Monitor::row`], [`Monitor::present`] and [`Monitor::resume`] do so between two snapshots.
 
 mod alert;
 mod category;
 mod config;
+mod delivery;
 mod endpoint;
 mod error;
 mod export;
+mod families;
+mod family;
 mod histogram;
 mod history;
 mod monitor;
+mod otlp;
 mod prometheus;
 mod record;
 mod rule;
@@ -59,20 +64,21 @@ pub use category::{
     MlMetrics, Point, Sample, SystemSample,
 };
 pub use config::MonitorConfig;
+pub use delivery::{Answer, Delivery, DeliveryPolicy, NextStep};
 pub use endpoint::Endpoint;
 pub use error::MonitorError;
 pub use export::{ExportRange, HistorySection, MetricsExport};
+pub use family::{Buckets, Labels, MetricFamily, MetricKind, MetricSeries, MetricValue};
 pub use histogram::{AtomicHistogram, Histogram};
 pub use monitor::{InFlight, Monitor};
-pub use prometheus::{ExtraMetric, MetricKind};
 pub use record::{CacheFigures, ErrorEntry, ErrorOrigin, ErrorReport, ErrorType, ModelMetrics};
 pub use rule::{AlertName, AlertRule, Severity, Thresholds};
 pub use sample::{
     ApiCurrent, Current, MlCurrent, Summary, SummaryApplication, SummaryCache, SummaryDatabase,
-    SummaryMl, SummarySystem,
+    SummaryMl, SummarySystem, SystemCurrent,
 };
 pub use settings::RuleSettings;
-pub use snapshot::SnapshotError;
+pub use snapshot::{Saved, SnapshotError};
 pub use traffic::Route;
 pub use trend::{Direction, Outlier, Trend, Trends};
 pub use vitals::{Rating, VitalMetrics, WebMetric};

@@ -43,6 +43,9 @@ impl Monitor {
     /// Routes of the host application's that are counted apart, each 8.4 KB once it is reported.
     pub const REPORTED_ROUTES_MAX: usize = REPORTED_MAX;
 
+    /// Cores whose use is told apart.
+    pub const CORES_MAX: usize = 256;
+
     /// A registry whose counters begin at `now`.
     ///
     /// # Errors
@@ -67,7 +70,7 @@ impl Monitor {
         self.traffic.add(route)
     }
 
-    /// Bytes that a registry of so many routes never exceeds: 3.6 MB and 8.4 KB a route (64-bit);
+    /// Bytes that a registry of so many routes never exceeds: 3.7 MB and 8.4 KB a route (64-bit);
     /// 1.2 MB of it are for the routes that the host application may report.
     #[must_use]
     pub const fn memory_bytes_max(routes: usize) -> usize {
@@ -78,6 +81,7 @@ impl Monitor {
             + Records::BYTES_MAX
             + Vitals::BYTES_MAX
             + Alerts::BYTES_MAX
+            + Self::CORES_MAX * size_of::<f64>()
     }
 
     /// Bytes in use now, what is allocated ahead included.
@@ -112,6 +116,12 @@ impl Monitor {
     /// [`Self::OTHER`]) counts as `other`. Four relaxed additions, no lock.
     pub fn record_request(&self, route: usize, status: u16, duration_us: u64, bytes_out: u64) {
         self.traffic.record(route, status, duration_us, bytes_out);
+    }
+
+    /// Counts bytes of a request's body; `route` as in [`Self::record_request`]. One relaxed
+    /// addition.
+    pub fn record_request_body(&self, route: usize, bytes: u64) {
+        self.traffic.receive(route, bytes);
     }
 
     /// Counts a response whose duration the platform cannot measure: means and percentiles are of
@@ -161,6 +171,13 @@ impl Monitor {
         self.lock().records.set_cache(figures);
     }
 
+    /// The last figures of [`Self::record_cache`]: of a restored registry, those of the process
+    /// before.
+    #[must_use]
+    pub fn cache_figures(&self) -> CacheFigures {
+        self.lock().records.cache_figures()
+    }
+
     /// Counts one lookup in a cache of the host application's.
     pub fn record_cache_lookup(&self, hit: bool) {
         self.lock().records.cache_lookup(hit);
@@ -199,6 +216,12 @@ impl Monitor {
     /// Takes over a sample of the system. Numbers that are not finite count as unknown.
     pub fn record_system(&self, now: Timestamp, sample: &SystemSample) {
         self.lock().record_system(now, sample);
+    }
+
+    /// Takes over the use of each core, percent: of the first [`Self::CORES_MAX`], and the last
+    /// figures only.
+    pub fn record_cores(&self, percent: &[f64]) {
+        self.lock().record_cores(percent, Self::CORES_MAX);
     }
 
     /// Keeps a copy of the counters for the rolling windows; call it about once a second. Reads

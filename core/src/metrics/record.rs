@@ -276,6 +276,16 @@ impl Records {
         };
     }
 
+    /// The shell's figures alone.
+    pub(super) fn cache_figures(&self) -> CacheFigures {
+        let (hits, misses) = self.reported;
+        CacheFigures {
+            hits: self.cache.hits.saturating_sub(hits),
+            misses: self.cache.misses.saturating_sub(misses),
+            ..self.cache
+        }
+    }
+
     pub(super) fn cache_lookup(&mut self, hit: bool) {
         let (hits, misses) = &mut self.reported;
         let (reported, shown) = match hit {

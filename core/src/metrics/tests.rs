@@ -1,6 +1,7 @@
 //! The registry against simulated load, time and faults.
 
 mod alerts;
+mod delivery;
 mod exports;
 mod history;
 mod host;

@@ -15,11 +15,6 @@ pub(super) const BOUNDARIES_US: [u64; 14] = [
     5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 250_000, 500_000, 750_000, 1_000_000,
     2_500_000, 5_000_000, 7_500_000, 10_000_000,
 ];
-/// The same, in seconds as text.
-pub(super) const BOUNDARIES_S: [&str; 14] = [
-    "0.005", "0.01", "0.025", "0.05", "0.075", "0.1", "0.25", "0.5", "0.75", "1", "2.5", "5",
-    "7.5", "10",
-];
 /// Status classes 1xx to 5xx.
 pub(super) const CLASSES: usize = 5;
 /// The place of 5xx.
@@ -67,6 +62,7 @@ pub(super) struct RouteCell {
     pub(super) durations: AtomicHistogram,
     pub(super) classes: [ClassCell; CLASSES],
     pub(super) bytes_out: AtomicU64,
+    pub(super) bytes_in: AtomicU64,
 }
 
 impl RouteCell {
@@ -253,6 +249,13 @@ impl Traffic {
         self.cells.get(index).or_else(reported)
     }
 
+    /// Counts bytes of a request's body.
+    pub(super) fn receive(&self, route: usize, bytes: u64) {
+        let cell = self.cells.get(route).or(self.cells.last());
+        let Some(cell) = cell else { return };
+        cell.bytes_in.fetch_add(bytes, Relaxed);
+    }
+
     /// Counts responses whose requests were not seen here, and whose durations are not known.
     pub(super) fn add_passed(&self, route: usize, status: u16, count: u64, bytes_out: u64) {
         self.started.fetch_add(count, Relaxed);
@@ -315,6 +318,11 @@ impl Traffic {
     pub(super) fn bytes_out(&self, route: usize) -> u64 {
         self.cell(route)
             .map_or(0, |cell| cell.bytes_out.load(Relaxed))
+    }
+
+    pub(super) fn bytes_in(&self, route: usize) -> u64 {
+        self.cell(route)
+            .map_or(0, |cell| cell.bytes_in.load(Relaxed))
     }
 
     pub(super) fn classes(&self, route: usize) -> [ClassCounts; CLASSES] {

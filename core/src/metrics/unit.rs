@@ -43,6 +43,7 @@ const UNITS: &[(&str, &[&str])] = &[
             "bytesOut",
             "heapUsed",
             "memory",
+            "heapUsed",
         ],
     ),
     (

@@ -3,7 +3,8 @@
 use super::{
     Alert, ApiCurrent, Category, CategoryData, Current, Endpoint, ErrorReport, ExportRange,
     HistorySection, MetricsExport, MlCurrent, Monitor, MonitorError, Point, RuleStatus, Summary,
-    VitalMetrics, Windows, alert::HISTORY_MAX, export::points, history::Row, state::snapshot,
+    SystemCurrent, VitalMetrics, Windows, alert::HISTORY_MAX, export::points, history::Row,
+    state::snapshot,
 };
 use crate::time::Timestamp;
 
@@ -68,6 +69,10 @@ impl Monitor {
     #[must_use]
     pub fn current(&self, now: Timestamp, category: Category) -> Current {
         self.with_sample(now, |sample, state| match category {
+            Category::System => Current::System(SystemCurrent {
+                totals: sample.system,
+                cpu_per_core: state.cores.clone(),
+            }),
             Category::Api => Current::Api(ApiCurrent {
                 totals: sample.api,
                 endpoints: self.traffic.endpoints(),

@@ -13,6 +13,7 @@ pub mod memory;
 pub mod monitoring;
 #[cfg(feature = "openapi")]
 pub mod openapi;
+pub mod request_id;
 pub mod routes;
 pub mod tasks;
 pub mod testing;

@@ -6,7 +6,7 @@ use super::{
     routes::Route,
 };
 use crate::{
-    metrics::{Category, ExportRange, ExtraMetric, Monitor, MonitorError},
+    metrics::{Category, ExportRange, MetricFamily, Monitor, MonitorError},
     time::Timestamp,
 };
 
@@ -106,7 +106,7 @@ pub fn export(
     monitor: &Monitor,
     now: Timestamp,
     query: &str,
-    extra: &[ExtraMetric<'_>],
+    extra: &[MetricFamily<'_>],
 ) -> Result<(&'static str, Vec<u8>), ApiError> {
     const NAMES: [&str; 3] = ["json", "csv", "prometheus"];
     let range = range(now, query)?;

@@ -6,6 +6,7 @@ mod cache;
 mod dashboard;
 mod docs;
 mod events;
+mod exchange;
 mod health;
 mod jobs;
 mod memory;
@@ -25,7 +26,7 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, HttpBody as _},
+    body::Body,
     extract::{ConnectInfo, Request, State},
     response::Response,
 };
@@ -37,6 +38,7 @@ use sommos_core::wire::{
 };
 
 use crate::app::App;
+use exchange::Exchange;
 use reply::Reply;
 
 /// What a handler gets: the server, the request, and the path's raw parameter.
@@ -86,12 +88,18 @@ pub(crate) async fn respond(app: Arc<App>, address: IpAddr, request: Request) ->
     if request.method() == Method::OPTIONS {
         return app.cors.preflight(origin.as_ref());
     }
-    let started = std::time::Instant::now();
+    let began = std::time::Instant::now();
     let negotiated = reply::Negotiated::of(request.headers());
     let found = routes::find(request.method().as_str(), request.uri().path())
         .map(|matched| (matched.route, matched.param.to_owned()));
-    let route = found.as_ref().ok().map(|(route, _)| *route);
+    let exchange = Exchange {
+        id: exchange::id_of(request.headers()),
+        method: request.method().clone(),
+        route: found.as_ref().ok().map(|(route, _)| *route),
+        began,
+    };
     app.monitoring.enter();
+    let request = exchange.receive(&app, request);
     let result = match found {
         Err(error) => dashboard::answer(&app, address, &request).unwrap_or(Err(error)),
         Ok((route, param)) => answer(&app, address, route, param, request).await,
@@ -103,10 +111,7 @@ pub(crate) async fn respond(app: Arc<App>, address: IpAddr, request: Request) ->
     if let Some(origin) = origin {
         app.cors.mark(&mut response, origin);
     }
-    let bytes = response.body().size_hint().exact().unwrap_or(0);
-    app.monitoring
-        .leave(route, response.status().as_u16(), started.elapsed(), bytes);
-    response
+    exchange.answer(&app, response)
 }
 
 async fn answer(
@@ -213,7 +218,7 @@ async fn handle_other(route: Route, call: Call) -> Result<Reply, ApiError> {
         Route::MonitoringTrends => monitoring::trends(&call),
         Route::MonitoringRules => monitoring::rules(&call),
         Route::AlertHistory => monitoring::alert_history(&call),
-        Route::AlertResolve => monitoring::resolve(&call),
+        Route::AlertResolve => monitoring::resolve(call).await,
         Route::Prometheus => monitoring::prometheus(call).await,
         other => Err(ApiError::new(
             ErrorCode::NotImplemented,

@@ -1,12 +1,12 @@
 //! Monitoring calls.
 
 use sommos_core::wire::{
-    ApiError, envelope,
+    ApiError, ErrorCode, envelope,
     monitoring::{self as wire, PROMETHEUS},
 };
 
 use super::{Call, jobs::refused, reply::Reply};
-use crate::monitoring::{extra_metrics, refresh_cache};
+use crate::monitoring::{families, refresh_cache, resolve_alert};
 
 pub(super) async fn report(call: Call) -> Result<Reply, ApiError> {
     let (app, held) = call.body().await?;
@@ -45,16 +45,20 @@ pub(super) fn trends(call: &Call) -> Result<Reply, ApiError> {
     wire::trends(&app.monitoring.registry, app.now(), call.query()).map(Reply::json)
 }
 
-pub(super) fn resolve(call: &Call) -> Result<Reply, ApiError> {
-    let app = &call.app;
-    wire::resolve(&app.monitoring.registry, app.now(), &call.param).map(Reply::json)
+pub(super) async fn resolve(call: Call) -> Result<Reply, ApiError> {
+    let Call { app, param, .. } = call;
+    let asked = tokio::task::spawn_blocking(move || resolve_alert(&app, &param));
+    asked
+        .await
+        .map_err(|error| ApiError::new(ErrorCode::Internal, error.to_string()))?
+        .map(Reply::json)
 }
 
 pub(super) async fn export(call: Call) -> Result<Reply, ApiError> {
     let app = &call.app;
     refresh_cache(app);
     let queue = app.queue.metrics().await.map_err(|e| refused(&e))?;
-    let extra = extra_metrics(app, &queue);
+    let extra = families(app, &queue);
     let registry = &app.monitoring.registry;
     let (content_type, body) = wire::export(registry, app.now(), call.query(), &extra)?;
     Ok(Reply::typed(content_type, body).tagged())
@@ -67,6 +71,6 @@ pub(super) async fn prometheus(call: Call) -> Result<Reply, ApiError> {
     let text = app
         .monitoring
         .registry
-        .export_prometheus(app.now(), &extra_metrics(app, &queue));
+        .export_prometheus(app.now(), &families(app, &queue));
     Ok(Reply::typed(PROMETHEUS, text))
 }

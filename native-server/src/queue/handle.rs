@@ -24,6 +24,7 @@ use super::{
     pool::Pool,
     reader::Reader,
     store::{Store, StoreError},
+    timings::Timings,
     types::{Executor, NewBatch, NewJob, QueueConfig, QueueError},
     writer::{Reply, Shared, Step, Writer},
 };
@@ -77,6 +78,7 @@ impl Queue {
             healthy: AtomicBool::new(true),
             commits: AtomicU64::new(0),
             write_failures: AtomicU64::new(0),
+            timings: Timings::default(),
             drain: Mutex::new(None),
             #[cfg(test)]
             sql: Mutex::default(),
@@ -256,6 +258,18 @@ impl Queue {
     pub fn announce(&self, at: Timestamp, name: &'static str, fields: serde_json::Value) {
         let what = super::events::What::Other(name, fields);
         self.0.shared.events.publish(std::iter::once((at, what)));
+    }
+
+    /// How long work waits and runs, and how long commits take, since the start.
+    #[must_use]
+    pub fn timings(&self) -> &Timings {
+        &self.0.shared.timings
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.0.path
     }
 
     /// Whether the last write succeeded: readiness.

@@ -21,6 +21,7 @@ use super::{
     inbox::Outcome,
     pool::Assignment,
     store::{Loaded, Store, StoreError},
+    timings::Timed,
     types::{NewJob, QueueConfig, Work},
 };
 
@@ -51,6 +52,8 @@ pub(super) struct Machine {
     marks: Marks,
     /// Events of jobs, gathered on their way through the ledger.
     pub(super) events: Vec<Event>,
+    /// What these events tell of time.
+    pub(super) timed: Vec<Timed>,
 }
 
 impl Machine {
@@ -89,6 +92,7 @@ impl Machine {
             garbage,
             marks,
             events: Vec::new(),
+            timed: Vec::new(),
         })
     }
 
@@ -186,6 +190,8 @@ impl Machine {
             if events.is_empty() {
                 return;
             }
+            let timed = events.iter().filter_map(|e| Timed::of(e, &self.scheduler));
+            self.timed.extend(timed);
             self.ledger.apply(&events, &mut self.scheduler);
             for event in &events {
                 if let (true, EventKind::Failed { error, .. }) = (event.group != 0, &event.kind) {

@@ -19,6 +19,7 @@ mod reader;
 mod store;
 #[cfg(test)]
 mod tests;
+mod timings;
 mod types;
 mod writer;
 
@@ -26,6 +27,7 @@ pub use control::WorkControl;
 pub use events::{Event, Subscription, What};
 pub use handle::Queue;
 pub use store::StoreError;
+pub use timings::{Durations, KindTimings, Timings};
 pub use types::{
     ChunkResult, Clock, Executor, Failure, Filter, JobView, NewBatch, NewJob, PoolStats,
     QueueConfig, QueueError, QueueMetrics, Work, wall_clock,

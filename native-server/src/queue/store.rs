@@ -62,6 +62,23 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether another process held the database for too long.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        match self {
+            Self::Sqlite(error) => {
+                matches!(
+                    error.sqlite_error_code(),
+                    Some(DatabaseBusy | DatabaseLocked)
+                )
+            }
+            _ => false,
+        }
+    }
+}
+
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
 /// Everything a machine is rebuilt from.

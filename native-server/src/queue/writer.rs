@@ -20,6 +20,7 @@ use super::{
     machine::{Machine, Running},
     pool::{Assignment, Pool, STALLED},
     store::{Store, StoreError},
+    timings::Timings,
     types::QueueError,
 };
 
@@ -47,6 +48,7 @@ pub(super) struct Shared {
     pub(super) healthy: AtomicBool,
     pub(super) commits: AtomicU64,
     pub(super) write_failures: AtomicU64,
+    pub(super) timings: Timings,
     pub(super) drain: Mutex<Option<Instant>>,
     /// Statements of tests for the writer's connection, each with who waits for its number.
     #[cfg(test)]
@@ -258,9 +260,11 @@ impl Writer {
         if !self.machine.dirty() {
             return Ok(());
         }
+        let began = Instant::now();
         self.store.begin()?;
         self.machine.write(&mut self.store)?;
         self.store.commit()?;
+        self.shared.timings.commits.record(began.elapsed());
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -295,6 +299,9 @@ impl Writer {
         for reply in replies {
             reply(Ok(()));
         }
+        for timed in self.machine.timed.drain(..) {
+            self.shared.timings.record(timed);
+        }
         let jobs = self
             .machine
             .events
@@ -320,6 +327,9 @@ impl Writer {
         self.failures += 1;
         self.shared.healthy.store(false, Ordering::Relaxed);
         self.shared.write_failures.fetch_add(1, Ordering::Relaxed);
+        if error.is_busy() {
+            self.shared.timings.busy.fetch_add(1, Ordering::Relaxed);
+        }
         let error: Arc<str> = error.to_string().into();
         for reply in replies {
             reply(Err(QueueError::Store(Arc::clone(&error))));

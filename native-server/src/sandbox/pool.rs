@@ -13,7 +13,7 @@ use std::{
 use sommos_core::control::Control;
 
 use super::{
-    Layers, LimitKind, Limits, SandboxError,
+    Layers, LimitKind, Limits, ProcessorErrorKind, SandboxError,
     frame::{CHUNK_BYTES_MAX, SOURCE_BYTES_MAX},
     process::Process,
 };
@@ -78,10 +78,37 @@ pub struct SandboxStats {
     pub ended: u64,
     /// Chunks answered, errors included.
     pub chunks: u64,
+    /// Children that died of a chunk.
+    pub crashed: u64,
+    /// Chunks that took too long.
+    pub timed_out: u64,
+    /// Chunks that went over another limit.
+    pub over_limit: u64,
+    /// Chunks for which no child could be had.
+    pub unavailable: u64,
     /// Children waiting for work.
     pub idle: usize,
     /// Children at work or starting.
     pub busy: usize,
+}
+
+impl SandboxStats {
+    fn count(&mut self, result: &Result<Vec<u8>, SandboxError>) {
+        self.chunks += 1;
+        match result {
+            Err(SandboxError::Processor {
+                kind: ProcessorErrorKind::Crashed,
+                ..
+            }) => self.crashed += 1,
+            Err(SandboxError::Limit {
+                kind: LimitKind::Time,
+                ..
+            }) => self.timed_out += 1,
+            Err(SandboxError::Limit { .. }) => self.over_limit += 1,
+            Err(SandboxError::Unavailable(_)) => self.unavailable += 1,
+            _ => {}
+        }
+    }
 }
 
 /// Runs processors in children. Share it behind an [`Arc`]; calls block, so make them from worker
@@ -225,7 +252,7 @@ impl Sandbox {
         seat.keep = reusable
             && process.chunks < options.chunks_max
             && process.busy < Duration::from_millis(options.busy_ms);
-        self.shared.lock().stats.chunks += 1;
+        self.shared.lock().stats.count(&result);
         result
     }
 

@@ -83,10 +83,25 @@ export interface SystemMetrics {
   load1: number | null;
   /** Time since the process or page started, seconds. */
   uptime: number | null;
+  /** Load averages over five minutes and a quarter of an hour. */
+  load5: number | null;
+  load15: number | null;
+  /** Bytes a second over disks and network: of the machine, then of the process. Null in a page. */
+  diskReadRate: number | null;
+  diskWriteRate: number | null;
+  networkReceiveRate: number | null;
+  networkTransmitRate: number | null;
+  openFiles: number | null;
+  /** Heap bytes that the server's allocator has handed out. */
+  heapUsed: number | null;
+  processReadRate: number | null;
+  processWriteRate: number | null;
 }
 
 /** The same with what only this side knows. */
 export interface CurrentSystemMetrics extends SystemMetrics {
+  /** Use of each core, percent; empty where the platform does not tell. */
+  cpuPerCore: number[];
   /** How late the last sample's timer was, milliseconds: what kept the thread busy. */
   eventLoopLag: number | null;
 }

@@ -16,7 +16,8 @@ packed! { ErrorEntry { timestamp, kind, message, context } }
 packed! { ErrorType { kind, count, last_message, last_at } }
 packed! { SystemSample {
     cpu_percent, memory_used, memory_total, process_cpu_percent, rss, threads, disk_used,
-    disk_total, load1, uptime_s,
+    disk_total, load1, uptime_s, load5, load15, disk_read, disk_write, network_in, network_out,
+    open_files, heap_used, process_read, process_write,
 } }
 
 impl Predictions {

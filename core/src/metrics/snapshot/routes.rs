@@ -78,6 +78,7 @@ fn pack_cell(traffic: &Traffic, index: usize, to: &mut Writer) {
         class.pack(to);
     }
     to.number(traffic.bytes_out(index));
+    to.number(traffic.bytes_in(index));
 }
 
 fn unpack_cell(
@@ -101,6 +102,7 @@ fn unpack_cell(
         class.unmeasured.fetch_add(counts.unmeasured, Relaxed);
     }
     cell.bytes_out.fetch_add(from.number()?, Relaxed);
+    cell.bytes_in.fetch_add(from.number()?, Relaxed);
     Ok(())
 }
 

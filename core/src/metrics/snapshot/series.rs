@@ -54,18 +54,49 @@ fn blank() -> Snapshot {
     }
 }
 
+/// Writes what changed since `last`; gives the copy for the next.
+fn pack_change(copy: &Snapshot, last: &mut Snapshot, to: &mut Writer) -> Snapshot {
+    to.number(copy.at.ms_since(last.at));
+    let mut copy = copy.clone();
+    for (now, then) in counters(&mut copy).into_iter().zip(counters(last)) {
+        to.number(zigzag(now.wrapping_sub(*then)));
+    }
+    let pairs = copy.durations.iter().zip(&last.durations);
+    to.sparse(pairs.map(|(now, then)| u64::from(now.wrapping_sub(*then))));
+    copy
+}
+
+/// Turns the copy before into the one that was written after it.
+fn unpack_change(copy: &mut Snapshot, from: &mut Reader<'_>) -> Result<(), SnapshotError> {
+    copy.at = later(from, copy.at.0).map(Timestamp)?;
+    for counter in counters(copy) {
+        *counter = counter.wrapping_add(unzigzag(from.number()?));
+    }
+    let mut changes = [0; BUCKETS];
+    from.sparse(&mut changes)?;
+    for (count, change) in copy.durations.iter_mut().zip(changes) {
+        let change = u32::try_from(change).map_err(|_| from.malformed("a count over 2^32"))?;
+        *count = count.wrapping_add(change);
+    }
+    Ok(())
+}
+
+/// One copy alone.
+pub(super) fn pack_copy(copy: &Snapshot, to: &mut Writer) {
+    pack_change(copy, &mut blank(), to);
+}
+
+pub(super) fn unpack_copy(from: &mut Reader<'_>) -> Result<Snapshot, SnapshotError> {
+    let mut copy = blank();
+    unpack_change(&mut copy, from)?;
+    Ok(copy)
+}
+
 fn pack_ring(ring: &VecDeque<Arc<Snapshot>>, to: &mut Writer) {
     to.number(ring.len() as u64);
     let mut last = blank();
     for copy in ring {
-        to.number(copy.at.ms_since(last.at));
-        let mut copy = Snapshot::clone(copy);
-        for (now, then) in counters(&mut copy).into_iter().zip(counters(&mut last)) {
-            to.number(zigzag(now.wrapping_sub(*then)));
-        }
-        let pairs = copy.durations.iter().zip(&last.durations);
-        to.sparse(pairs.map(|(now, then)| u64::from(now.wrapping_sub(*then))));
-        last = copy;
+        last = pack_change(copy, &mut last, to);
     }
 }
 
@@ -75,16 +106,7 @@ fn unpack_ring(from: &mut Reader<'_>) -> Result<VecDeque<Arc<Snapshot>>, Snapsho
     let mut ring = VecDeque::with_capacity(COPIES);
     let mut copy = blank();
     for _ in 0..length {
-        copy.at = later(from, copy.at.0).map(Timestamp)?;
-        for counter in counters(&mut copy) {
-            *counter = counter.wrapping_add(unzigzag(from.number()?));
-        }
-        let mut changes = [0; BUCKETS];
-        from.sparse(&mut changes)?;
-        for (count, change) in copy.durations.iter_mut().zip(changes) {
-            let change = u32::try_from(change).map_err(|_| from.malformed("a count over 2^32"))?;
-            *count = count.wrapping_add(change);
-        }
+        unpack_change(&mut copy, from)?;
         ring.push_back(Arc::new(copy.clone()));
     }
     Ok(ring)
@@ -109,7 +131,7 @@ impl Packed for Rolling {
     }
 }
 
-fn pack_cells(cells: &[f64; COLUMNS], last: &mut [u64; COLUMNS], to: &mut Writer) {
+pub(super) fn pack_cells(cells: &[f64; COLUMNS], last: &mut [u64; COLUMNS], to: &mut Writer) {
     for (cell, last) in cells.iter().zip(last) {
         let bits = bits_of(*cell);
         to.change(bits ^ *last);
@@ -117,7 +139,7 @@ fn pack_cells(cells: &[f64; COLUMNS], last: &mut [u64; COLUMNS], to: &mut Writer
     }
 }
 
-fn unpack_cells(
+pub(super) fn unpack_cells(
     last: &mut [u64; COLUMNS],
     from: &mut Reader<'_>,
 ) -> Result<[f64; COLUMNS], SnapshotError> {

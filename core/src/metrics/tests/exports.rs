@@ -2,8 +2,7 @@ use std::collections::HashSet;
 
 use super::{START, at, monitor};
 use crate::metrics::{
-    ErrorOrigin, ExportRange, ExtraMetric, MetricKind, Monitor, MonitorConfig, Route, SystemSample,
-    WebMetric,
+    ErrorOrigin, ExportRange, MetricFamily, Monitor, MonitorConfig, Route, SystemSample, WebMetric,
 };
 
 #[test]
@@ -110,18 +109,10 @@ fn prometheus_text_is_well_formed() {
     };
     monitor.record_system(START, &cpu);
     let extra = [
-        ExtraMetric {
-            name: "queue depth",
-            help: "a\nb",
-            kind: MetricKind::Gauge,
-            value: 3.0,
-        },
-        ExtraMetric {
-            name: "9_total",
-            help: "",
-            kind: MetricKind::Counter,
-            value: f64::INFINITY,
-        },
+        MetricFamily::gauge("queue depth", "{job}", "a\nb", Some(3.0)),
+        MetricFamily::counter("9_total", "1", "", f64::INFINITY),
+        MetricFamily::gauge("unknown", "1", "", None),
+        MetricFamily::counter("cache_hits_total", "1", "again", 1.0),
     ];
     let text = monitor.export_prometheus(at(1), &extra);
     let labels = "http_request_method=\"GET\",http_route=\"/a\\\"b\\\\c\\nd\",\
@@ -145,7 +136,7 @@ fn prometheus_text_is_well_formed() {
         assert!(text.lines().any(|l| l == line), "no line {line}\n{text}");
     }
     assert!(
-        !text.contains("/idle") && !text.contains("system_memory"),
+        !text.contains("/idle") && !text.contains("system_memory") && !text.contains("unknown"),
         "{text}"
     );
     assert_eq!(text.matches("_bucket{").count(), 15);
@@ -155,4 +146,58 @@ fn prometheus_text_is_well_formed() {
         types.iter().collect::<HashSet<_>>().len(),
         "a family twice"
     );
+}
+
+#[test]
+fn otlp_holds_the_same_families() {
+    let monitor = monitor();
+    for us in [5_000, 80_000, 11_000_000] {
+        monitor.record_request(0, 204, us, 10);
+    }
+    let extra = [
+        MetricFamily::counter("endless_total", "1", "", f64::INFINITY),
+        MetricFamily::gauge("sommos_queue_depth", "{item}", "Waiting.", Some(3.0)),
+    ];
+    let bytes = monitor.export_otlp(at(1), &[("service.name", "sommos")], &extra);
+    let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    let resource = &json["resourceMetrics"][0];
+    let attribute = &resource["resource"]["attributes"][0];
+    assert_eq!(attribute["key"], "service.name");
+    assert_eq!(attribute["value"]["stringValue"], "sommos");
+    let metrics = resource["scopeMetrics"][0]["metrics"].as_array().unwrap();
+    let find = |name: &str| metrics.iter().find(|m| m["name"] == name);
+    let duration = find("http.server.request.duration").unwrap();
+    assert_eq!(duration["unit"], "s");
+    assert_eq!(duration["histogram"]["aggregationTemporality"], 2);
+    let point = &duration["histogram"]["dataPoints"][0];
+    let nanos = format!("{}000000", at(1).0);
+    assert_eq!(point["timeUnixNano"], nanos);
+    assert_eq!(point["count"], "3");
+    assert_eq!(point["sum"], 11.085);
+    let counts = point["bucketCounts"].as_array().unwrap();
+    let bounds = point["explicitBounds"].as_array().unwrap();
+    assert_eq!((counts.len(), bounds.len()), (15, 14));
+    assert_eq!(
+        (&counts[0], &counts[14], &bounds[0]),
+        (&"1".into(), &"1".into(), &0.005.into())
+    );
+    let names: Vec<_> = point["attributes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| &a["key"])
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "http.request.method",
+            "http.route",
+            "http_response_status_class"
+        ]
+    );
+    let depth = find("sommos_queue_depth").unwrap();
+    assert_eq!(depth["gauge"]["dataPoints"][0]["asDouble"], 3.0);
+    let hits = find("cache_hits_total").unwrap();
+    assert_eq!(hits["sum"]["isMonotonic"], true);
+    assert!(find("endless_total").is_none());
 }

@@ -12,8 +12,8 @@ use crate::time::Timestamp;
 struct Naive(Vec<(u64, f64, f64)>);
 
 const GAUGE: usize = 0;
-/// After the ten columns of the system.
-const COUNTER: usize = 10;
+/// After the columns of the system.
+const COUNTER: usize = 20;
 
 impl Naive {
     /// Mean of the known gauges and the last counter of the samples in `from..to`.

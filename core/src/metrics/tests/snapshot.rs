@@ -1,5 +1,6 @@
 mod config;
 mod damage;
+mod journal;
 mod size;
 
 use proptest::prelude::*;

@@ -14,12 +14,12 @@ impl Origins {
         ("access-control-allow-methods", "GET, POST, DELETE"),
         (
             "access-control-allow-headers",
-            "authorization, content-type, last-event-id",
+            "authorization, content-type, last-event-id, x-request-id",
         ),
         ("access-control-max-age", "600"),
     ];
     /// Headers of an answer that an allowed origin may read.
-    pub const EXPOSED: &'static str = "age, etag, retry-after";
+    pub const EXPOSED: &'static str = "age, etag, retry-after, x-request-id";
     /// The methods of a preflight's `Allow`.
     pub const ALLOW: &'static str = "GET, POST, DELETE, HEAD, OPTIONS";
 
