@@ -359,7 +359,7 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
             )
         },
         Route::JobList => {
-            let job = s.of::<jobs::JobResponse<'_>>();
+            let job = s.of::<testing::WithProgress<'_>>();
             Shape {
                 query: &[
                     ("status", "string", "only jobs of this status"),
@@ -374,7 +374,7 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
         Route::TaskMetrics => get(s.data::<jobs::TaskMetricsResponse>()),
         Route::JobGet => Shape {
             errors: &[ErrorCode::JobNotFound],
-            ..get(s.data::<jobs::JobResponse<'_>>())
+            ..get(s.data::<testing::WithProgress<'_>>())
         },
         Route::TaskGet => Shape {
             errors: &[ErrorCode::TaskNotFound],
@@ -442,8 +442,27 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
             errors: &[ErrorCode::UnknownName, ErrorCode::CorruptData],
             ..post(s.of::<memory::DecompressRequest<'_>>(), s.enveloped(any()))
         },
-        Route::TestLoad => post(s.of::<testing::LoadTestRequest<'_>>(), s.enveloped(any())),
-        Route::TestMemory => post(s.of::<testing::MemoryTestRequest>(), s.enveloped(any())),
+        Route::TestLoad => Shape {
+            query: &[(
+                "wait",
+                "boolean",
+                "false: answered 202 with the jobId of the test; its result is this answer",
+            )],
+            errors: &[
+                ErrorCode::UnknownName,
+                ErrorCode::Cancelled,
+                ErrorCode::TimedOut,
+                ErrorCode::QueueFull,
+            ],
+            ..post(
+                s.of::<testing::LoadTestRequest<'_>>(),
+                s.data::<testing::LoadReport>(),
+            )
+        },
+        Route::TestMemory => post(
+            s.of::<testing::MemoryTestRequest>(),
+            s.data::<testing::MemoryReport>(),
+        ),
         Route::MetricsReport
         | Route::MonitoringSummary
         | Route::MonitoringMetrics
