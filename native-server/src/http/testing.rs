@@ -148,7 +148,11 @@ async fn outcome(
             Status::Failed => {
                 let code = state.code.as_deref().and_then(ErrorCode::from_word);
                 let message = state.error.as_deref().unwrap_or_default().to_owned();
-                return Err(ApiError::new(code.unwrap_or(ErrorCode::Internal), message));
+                let error = ApiError::new(code.unwrap_or(ErrorCode::Internal), message);
+                return Err(match error.code {
+                    ErrorCode::Forbidden => error.at("endpoint"),
+                    _ => error,
+                });
             }
         }
         // Whatever happens to it, or may have: then it is looked at again.
