@@ -470,6 +470,20 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
         | Route::MonitoringExport
         | Route::AlertResolve
         | Route::Prometheus => super::monitoring::shape(route, s),
+        Route::MonitoringProfile => Shape {
+            response_types: &["image/svg+xml"],
+            query: &[(
+                "seconds",
+                "integer",
+                "seconds to look at, 1 to 60; 5 when absent",
+            )],
+            errors: &[
+                ErrorCode::RateLimited,
+                ErrorCode::NotImplemented,
+                ErrorCode::Unavailable,
+            ],
+            ..get(any())
+        },
         Route::Events => Shape {
             response_types: &["text/event-stream"],
             ..get(any())

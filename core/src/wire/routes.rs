@@ -94,6 +94,7 @@ impl Route {
             | Self::HealthReady
             | Self::TestLoad
             | Self::TestMemory
+            | Self::MonitoringProfile
             | Self::Events
             | Self::OpenApi
             | Self::Docs => Part::Process,
@@ -210,6 +211,7 @@ routes! {
     MonitoringAlerts GET   "/api/performance/monitoring/alerts"           Read   "Open alerts";
     MonitoringExport GET   "/api/performance/monitoring/export"           Read   "Metrics as JSON, CSV or Prometheus text";
     AlertResolve    POST   "/api/performance/monitoring/alert/{id}/resolve" Write "Resolve an alert by hand";
+    MonitoringProfile GET  "/api/performance/monitoring/profile"          Admin  "A flame graph of the process, over some seconds";
     TestLoad        POST   "/api/performance/test/load"                   Admin  "Load test with real requests to this server";
     TestMemory      POST   "/api/performance/test/memory"                 Admin  "Memory test with real allocations";
     Events          GET    "/api/performance/events"                      Read   "Server-sent events: job, batch, task, alert, metrics";

@@ -151,6 +151,14 @@ pub fn decode_wait(query: &str) -> Result<bool, ApiError> {
     }
 }
 
+/// Seconds of GET /monitoring/profile: 1 to 60, 5 when absent.
+///
+/// # Errors
+/// 400 on `seconds`.
+pub fn decode_profile(query: &str) -> Result<u64, ApiError> {
+    decode::query_number(query, "seconds", 1..=60, "seconds", 5)
+}
+
 /// POST /test/memory.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
