@@ -181,6 +181,7 @@ impl App {
     pub async fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.ending.send_replace(true);
+        self.load_tests.end();
         // The last tenth is for stopping what still runs, writing it down and closing.
         let grace = Duration::from_millis(self.config.grace_ms);
         self.queue.drain(grace - grace / 10).await;

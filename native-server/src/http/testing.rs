@@ -1,7 +1,7 @@
 //! Load and memory tests.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -68,10 +68,7 @@ async fn plan(app: &App, body: &[u8], authorization: Option<String>) -> Result<L
         Some(origin) => loadtest::resolve(origin)
             .await
             .map_err(|error| loadtest::refused(&error))?,
-        None => *app.address.get().ok_or_else(|| {
-            let what = "the server does not listen on an address yet";
-            ApiError::new(ErrorCode::Unavailable, what)
-        })?,
+        None => own_address(app)?,
     };
     let plan = LoadPlan {
         target,
@@ -88,6 +85,20 @@ async fn plan(app: &App, body: &[u8], authorization: Option<String>) -> Result<L
     };
     plan.check().map_err(|error| loadtest::refused(&error))?;
     Ok(plan)
+}
+
+/// Where this server is reached from itself.
+fn own_address(app: &App) -> Result<SocketAddr, ApiError> {
+    let mut address = *app.address.get().ok_or_else(|| {
+        let what = "the server does not listen on an address yet";
+        ApiError::new(ErrorCode::Unavailable, what)
+    })?;
+    match address.ip() {
+        IpAddr::V4(v4) if v4.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(v6) if v6.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    Ok(address)
 }
 
 /// Runs a test and answers its result. When the caller goes away, this is dropped, and the task

@@ -9,7 +9,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -54,6 +57,7 @@ pub(super) struct Wire {
     pub(super) request: Bytes,
     pub(super) timeout: Duration,
     buffer: Mutex<Box<[u8]>>,
+    opened: AtomicU64,
 }
 
 impl Wire {
@@ -69,7 +73,13 @@ impl Wire {
             request,
             timeout,
             buffer: Mutex::new(vec![0; READ_BYTES].into()),
+            opened: AtomicU64::new(0),
         }
+    }
+
+    /// Connections opened so far.
+    pub(super) fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
     }
 }
 
@@ -81,8 +91,6 @@ pub(super) struct Client<'a> {
     kept: Vec<u8>,
     /// Never later than the limit of the request under way; moved only when it is reached.
     alarm: Pin<Box<Sleep>>,
-    /// Connections opened so far.
-    pub(super) opened: u64,
 }
 
 impl<'a> Client<'a> {
@@ -92,7 +100,6 @@ impl<'a> Client<'a> {
             stream: None,
             kept: Vec::new(),
             alarm: Box::pin(tokio::time::sleep(wire.timeout)),
-            opened: 0,
         }
     }
 
@@ -103,7 +110,7 @@ impl<'a> Client<'a> {
         let (alarm, wire) = (&mut self.alarm, self.wire);
         // Taken out, so that whatever ends early leaves no connection with an answer under way.
         let stream = self.stream.take();
-        let mut work = pin!(exchange(wire, stream, &mut self.kept, &mut self.opened));
+        let mut work = pin!(exchange(wire, stream, &mut self.kept));
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
                 return Poll::Ready(outcome);
@@ -127,7 +134,6 @@ async fn exchange(
     wire: &Wire,
     stream: Option<TcpStream>,
     kept: &mut Vec<u8>,
-    opened: &mut u64,
 ) -> Result<(Option<TcpStream>, Answer), Failure> {
     let stream = match stream.filter(is_open) {
         Some(stream) => stream,
@@ -135,7 +141,7 @@ async fn exchange(
             let failed = |error: io::Error| Failure::Connect(error.kind());
             let stream = TcpStream::connect(wire.target).await.map_err(failed)?;
             stream.set_nodelay(true).map_err(failed)?;
-            *opened += 1;
+            wire.opened.fetch_add(1, Ordering::Relaxed);
             stream
         }
     };

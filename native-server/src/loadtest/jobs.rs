@@ -7,7 +7,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -49,6 +52,7 @@ pub struct LoadTests {
     tickets: Mutex<HashMap<u64, Ticket>>,
     /// Those that run.
     live: Mutex<HashMap<JobId, LoadProgress>>,
+    ended: AtomicBool,
 }
 
 /// Why a test was not started.
@@ -68,7 +72,13 @@ impl LoadTests {
             slots: Arc::new(Semaphore::new(max)),
             tickets: Mutex::default(),
             live: Mutex::default(),
+            ended: AtomicBool::new(false),
         }
+    }
+
+    /// Ends those that run, and those that would begin: the server ends.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
     }
 
     /// How far a test is, while it runs.
@@ -179,9 +189,13 @@ impl LoadTests {
                 // Whether to stop is asked more often than this.
                 let _ = control.checkpoint((part * PARTS) as u64, PARTS as u64);
             },
-            || control.check().is_err(),
+            || control.check().is_err() || self.ended.load(Ordering::Relaxed),
         ));
         control.check()?;
+        if self.ended.load(Ordering::Relaxed) {
+            let what = "the server was shut down before the load test was over";
+            return Err(Failure::permanent(ErrorCode::Unavailable.as_str(), what));
+        }
         let report = report.map_err(|error| {
             let error = refused(&error);
             Failure::permanent(error.code.as_str(), error.message)

@@ -26,7 +26,7 @@ pub use resolve::resolve;
 use std::{sync::Arc, time::Duration};
 
 use sommos_core::wire::testing::{LoadProgress, LoadReport};
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio::{task::JoinSet, time::Instant};
 
 use worker::Run;
 
@@ -52,11 +52,10 @@ pub async fn run(
     stopped: impl Fn() -> bool,
 ) -> Result<LoadReport, LoadError> {
     let run = Arc::new(Run::new(&plan)?);
-    let (stop, stopping) = watch::channel(false);
     let mut workers = JoinSet::new();
     let connections = usize::try_from(plan.requests).unwrap_or(usize::MAX);
     for _ in 0..plan.concurrency.min(connections) {
-        workers.spawn(worker::work(Arc::clone(&run), stopping.clone()));
+        workers.spawn(worker::work(Arc::clone(&run)));
     }
     let mut ticks = tokio::time::interval(TICK);
     let mut tick = 0;
@@ -72,7 +71,7 @@ pub async fn run(
                 tick += 1;
                 if cancelled.is_none() && (stopped() || run.led_away().is_some()) {
                     cancelled = Some(Instant::now());
-                    stop.send_replace(true);
+                    workers.abort_all();
                 }
             }
         }

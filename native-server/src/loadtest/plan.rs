@@ -134,12 +134,9 @@ impl LoadPlan {
     }
 
     /// The origin that requests name.
-    pub(super) fn named(&self) -> Result<TargetOrigin, LoadError> {
-        let named = match &self.origin {
-            Some(origin) => origin.clone(),
-            None => TargetOrigin::parse(&format!("http://{}", self.target))?,
-        };
-        Ok(named)
+    pub(super) fn named(&self) -> TargetOrigin {
+        let address = || TargetOrigin::from(self.target);
+        self.origin.clone().unwrap_or_else(address)
     }
 
     fn request(&self) -> Result<Bytes, LoadError> {
@@ -157,7 +154,7 @@ impl LoadPlan {
         put([method.as_str().as_bytes(), b" ", self.path.as_bytes()]);
         put([
             b" HTTP/1.1\r\nhost: ",
-            self.named()?.authority().as_bytes(),
+            self.named().authority().as_bytes(),
             b"\r\n",
         ]);
         put([b"user-agent: sommos-loadtest\r\n", b"", b""]);

@@ -100,7 +100,6 @@ pub(super) struct Stats {
     pub(super) successful: u64,
     pub(super) failed: u64,
     pub(super) bytes_received: u64,
-    pub(super) connections: u64,
     pub(super) statuses: BTreeMap<u16, u64>,
     pub(super) errors: LoadErrors,
     pub(super) reasons: BTreeMap<&'static str, String>,
@@ -117,7 +116,6 @@ impl Stats {
             successful: 0,
             failed: 0,
             bytes_received: 0,
-            connections: 0,
             statuses: BTreeMap::new(),
             errors: LoadErrors::default(),
             reasons: BTreeMap::new(),
@@ -190,5 +188,52 @@ impl Stats {
         };
         let reason = reason.chars().take(REASON_CHARS).collect();
         self.reasons.insert(kind, reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The histogram beside the sorted list of the same times.
+    #[test]
+    fn percentiles_are_those_of_the_sorted_times() {
+        let mut rng = sommos_core::rng::Rng::new(7);
+        for count in [1, 2, 10, 1000, 20_000] {
+            let mut times = Times::new(3);
+            let mut sorted: Vec<u64> = (0..count)
+                .map(|_| 1 + (rng.next_u64() % 1000).pow(2) * (1 + rng.next_u64() % 50))
+                .collect();
+            for &micros in &sorted {
+                times.record(Duration::from_micros(micros));
+            }
+            sorted.sort_unstable();
+            let near = |got: f64, wanted: f64| (got - wanted).abs() <= wanted * 0.001 + 0.001;
+            for quantile in [0.5, 0.9, 0.95, 0.99, 0.999, 1.0] {
+                let rank = ((quantile * f64::from(count)).ceil() as usize).max(1);
+                let wanted = sorted[rank - 1] as f64 / 1e3;
+                let got = times.at(quantile).unwrap();
+                assert!(near(got, wanted), "{count} {quantile}: {got} {wanted}");
+            }
+            let summary = times.summary().unwrap();
+            let mean = sorted.iter().sum::<u64>() as f64 / sorted.len() as f64 / 1e3;
+            assert!(near(summary.mean, mean) && near(summary.min, sorted[0] as f64 / 1e3));
+            let curve = times.curve();
+            assert!(!curve.is_empty() && curve.len() <= 200, "{}", curve.len());
+            assert!(
+                curve.is_sorted_by(|a, b| a.percentile <= b.percentile && a.latency <= b.latency)
+            );
+            let last = curve.last().unwrap();
+            assert_eq!(last.percentile, 100.0);
+            assert!(near(last.latency, sorted[sorted.len() - 1] as f64 / 1e3));
+            for point in curve {
+                let rank = ((point.percentile / 100.0 * f64::from(count)).ceil() as usize).max(1);
+                let wanted = sorted[rank - 1] as f64 / 1e3;
+                assert!(
+                    point.latency >= wanted * 0.999 - 0.001,
+                    "{point:?} {wanted}"
+                );
+            }
+        }
     }
 }

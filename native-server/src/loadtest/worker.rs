@@ -1,7 +1,6 @@
 //! One worker a connection: takes the next request, waits until it is due, sends it, counts.
 
 use std::{
-    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -10,7 +9,7 @@ use std::{
 };
 
 use sommos_core::wire::testing::{EndedBy, LoadProgress, LoadReport};
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     client::{Client, Failure, Wire},
@@ -45,7 +44,7 @@ impl Run {
         let request = plan.check()?;
         let start = Instant::now();
         Ok(Self {
-            wire: Wire::new(plan.target, plan.named()?, request, plan.timeout),
+            wire: Wire::new(plan.target, plan.named(), request, plan.timeout),
             requests: plan.requests,
             rate: plan.rate,
             start,
@@ -153,7 +152,7 @@ impl Run {
             statuses: std::mem::take(&mut stats.statuses),
             errors: stats.errors,
             reasons: std::mem::take(&mut stats.reasons),
-            connections: stats.connections,
+            connections: self.wire.opened(),
             bytes_sent: (sent - stats.errors.connect.min(sent))
                 * plan.body.as_ref().map_or(0, |body| body.len() as u64),
             bytes_received: stats.bytes_received,
@@ -183,22 +182,9 @@ impl Run {
     }
 }
 
-/// Works until no request is left or `stop` says so.
-pub(super) async fn work(run: Arc<Run>, mut stop: watch::Receiver<bool>) {
+/// Works until no request is left.
+pub(super) async fn work(run: Arc<Run>) {
     let mut client = Client::new(&run.wire);
-    {
-        let mut stopped = pin!(stop.wait_for(|stop| *stop));
-        let mut requests = pin!(send_all(&run, &mut client));
-        tokio::select! {
-            biased;
-            _ = &mut stopped => {}
-            () = &mut requests => {}
-        }
-    }
-    run.stats().connections += client.opened;
-}
-
-async fn send_all(run: &Run, client: &mut Client<'_>) {
     while let Some(counted_from) = run.turn().await {
         run.sent.fetch_add(1, Relaxed);
         let sent = Instant::now();

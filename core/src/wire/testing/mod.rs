@@ -1,17 +1,19 @@
 //! Load and memory tests.
 
+mod address;
 mod load;
 mod memory;
 mod target;
 #[cfg(test)]
 mod tests;
 
+pub use address::check_address;
 pub use load::{
     EndedBy, LatencyPoint, LoadErrors, LoadProgress, LoadReport, LoadSecond, ResponseTimes,
     WithProgress,
 };
 pub use memory::{MemoryReport, MemorySource};
-pub use target::{OriginError, Target, TargetOrigin, TargetOrigins, check_address};
+pub use target::{OriginError, Target, TargetOrigin, TargetOrigins};
 
 use std::borrow::Cow;
 
