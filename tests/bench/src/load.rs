@@ -25,8 +25,9 @@ const JSON: &str = "content-type: application/json\r\n";
 const RATE: u64 = 200;
 const REQUESTS: u64 = 1600;
 const STALLED_P99_MS: f64 = 1900.0;
-/// Fewer than wait in the stall: the others wait for a connection.
-const OPEN_CONNECTIONS: u64 = 50;
+/// Fewer than 1 % of the requests: those that wait for a connection, not those on one, make the
+/// 99th percentile, and a test that counts from when requests are sent misses the stall.
+const OPEN_CONNECTIONS: u64 = 10;
 /// As wrk's in [`Script`].
 const CLOSED_CONNECTIONS: u64 = 32;
 const SECONDS: u32 = 4;
