@@ -29,9 +29,10 @@ pub use objects::{cache::CacheGroup, jobs::JobQueue, monitor::MonitorState};
 
 /// Calls that a worker cannot answer: they need a process, or a connection that stays open. The
 /// document of the API is large, and the server has it.
-pub const NOT_OFFERED: [Route; 5] = [
+pub const NOT_OFFERED: [Route; 6] = [
     Route::TestLoad,
     Route::TestMemory,
+    Route::MonitoringProfile,
     Route::Events,
     Route::OpenApi,
     Route::Docs,

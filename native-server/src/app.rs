@@ -20,6 +20,7 @@ use sommos_core::{
         access::Tokens,
         jobs::SubmitDefaults,
         memory::{AllocationTracker, CurrentMemory, MemoryPools, MemoryStatsResponse},
+        testing::TargetOrigins,
     },
 };
 use tokio::sync::Semaphore;
@@ -34,6 +35,7 @@ use crate::{
     handlers::{EventHandlers, register_own},
     http::PERMIT_BYTES,
     loading::Loads,
+    loadtest::LoadTests,
     monitoring::Monitoring,
     queue::{Clock, Queue, QueueConfig},
     sandbox::{self, Sandbox},
@@ -60,6 +62,12 @@ pub struct App {
     pub queue: Queue,
     /// Runs processors for streams, too.
     pub executor: Arc<TaskExecutor>,
+    /// Load tests that wait or run.
+    pub load_tests: Arc<LoadTests>,
+    /// Origins that load tests may go to besides this server.
+    pub load_test_origins: TargetOrigins,
+    /// The turn of memory tests: one at a time.
+    pub memory_tests: Semaphore,
     /// Metrics, history and alerts.
     pub monitoring: Monitoring,
     /// Handlers of events.
@@ -107,10 +115,12 @@ impl App {
             workers_max,
         ))?);
         let processor_limits = processor_limits(&config);
+        let load_tests = Arc::new(LoadTests::new(config.load_tests_max));
         let executor = Arc::new(TaskExecutor::new(
             limits.clone(),
             Arc::clone(&sandbox),
             processor_limits,
+            Arc::clone(&load_tests),
         ));
         let queue = Queue::open(queue_config(&config, &limits, &clock), executor.clone())?;
         let handlers = EventHandlers::default();
@@ -129,6 +139,9 @@ impl App {
             loads: Loads::default(),
             queue,
             executor,
+            load_tests,
+            load_test_origins: config.load_test_origins()?,
+            memory_tests: Semaphore::new(1),
             monitoring: Monitoring::open(&config, clock())?,
             handlers,
             allocations: Mutex::new(AllocationTracker::new(config.memory_limit_bytes)),
@@ -168,6 +181,7 @@ impl App {
     pub async fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.ending.send_replace(true);
+        self.load_tests.end();
         // The last tenth is for stopping what still runs, writing it down and closing.
         let grace = Duration::from_millis(self.config.grace_ms);
         self.queue.drain(grace - grace / 10).await;

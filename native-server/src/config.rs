@@ -17,7 +17,7 @@ use clap::{Parser, ValueEnum};
 use sommos_core::limits::Limits;
 use tokio::sync::Semaphore;
 
-use sommos_core::wire::{access::Tokens, routes::Scope};
+use sommos_core::wire::{access::Tokens, routes::Scope, testing::TargetOrigins};
 
 /// The performance engine of SommOS: cache, jobs, batches, parallel tasks, monitoring.
 #[derive(Debug, Clone, Parser)]
@@ -117,6 +117,14 @@ pub struct Config {
     /// Bytes of JSON that a processor may return for one chunk.
     #[arg(long, env = "SOMMOS_PROCESSOR_OUTPUT_BYTES", default_value_t = 32 << 20)]
     pub processor_output_bytes: usize,
+
+    /// Origin that load tests may go to besides this server: http://host or http://host:port;
+    /// repeatable. None: only this server is tested.
+    #[arg(long, env = "SOMMOS_LOAD_TEST_ORIGIN", value_delimiter = ',')]
+    pub load_test_origin: Vec<String>,
+    /// Load tests at once; more are answered 429.
+    #[arg(long, env = "SOMMOS_LOAD_TESTS_MAX", default_value_t = 1)]
+    pub load_tests_max: usize,
 
     /// Milliseconds between samples of the system.
     #[arg(long, env = "SOMMOS_MONITORING_INTERVAL_MS", default_value_t = 5000)]
@@ -246,7 +254,21 @@ impl Config {
             self.processor_time_ms >= 10,
             "--processor-time-ms must be at least 10"
         );
+        ensure!(
+            self.load_tests_max > 0,
+            "--load-tests-max must be at least 1"
+        );
+        self.load_test_origins()?;
         self.limits().map(|_| ())
+    }
+
+    /// The origins of `--load-test-origin`.
+    ///
+    /// # Errors
+    /// Names the origin that is wrong and says what would be right.
+    pub fn load_test_origins(&self) -> anyhow::Result<TargetOrigins> {
+        let listed = self.load_test_origin.iter().map(String::as_str);
+        TargetOrigins::new(listed).context("--load-test-origin")
     }
 
     /// The limits with the overrides of `--limit`.
@@ -341,6 +363,21 @@ mod tests {
                 .is_ok()
         );
         assert!(config(&[]).check().is_ok());
+    }
+
+    #[test]
+    fn origins_that_are_never_tested_end_the_start() {
+        let check = |origin| config(&["--load-test-origin", origin]).check();
+        assert!(check("http://127.0.0.1:9000,http://cellar.example").is_ok());
+        for wrong in [
+            "https://cellar.example",
+            "http://169.254.169.254",
+            "http://a/b",
+            "x",
+        ] {
+            let error = format!("{:#}", check(wrong).unwrap_err());
+            assert!(error.contains("--load-test-origin"), "{error}");
+        }
     }
 
     #[test]

@@ -12,11 +12,13 @@ use sommos_core::{
         ApiError, ErrorCode,
         batch::{Processor, run_built_in},
         tasks::Task,
+        testing::LOAD_TEST,
     },
 };
 
 use crate::{
     allocator,
+    loadtest::LoadTests,
     queue::{Executor, Failure, Work, WorkControl},
     sandbox::{self, Sandbox, SandboxError},
 };
@@ -29,16 +31,24 @@ pub struct TaskExecutor {
     limits: Limits,
     sandbox: Arc<Sandbox>,
     processor_limits: sandbox::Limits,
+    load_tests: Arc<LoadTests>,
 }
 
 impl TaskExecutor {
-    /// An executor that runs processors in this sandbox, within these limits for each chunk.
+    /// An executor that runs processors in this sandbox, within these limits for each chunk, and
+    /// these load tests.
     #[must_use]
-    pub fn new(limits: Limits, sandbox: Arc<Sandbox>, processor_limits: sandbox::Limits) -> Self {
+    pub fn new(
+        limits: Limits,
+        sandbox: Arc<Sandbox>,
+        processor_limits: sandbox::Limits,
+        load_tests: Arc<LoadTests>,
+    ) -> Self {
         Self {
             limits,
             sandbox,
             processor_limits,
+            load_tests,
         }
     }
 
@@ -105,6 +115,7 @@ fn failed(error: ApiError) -> Failure {
 impl Executor for TaskExecutor {
     fn run(&self, work: &Work, control: &WorkControl) -> Result<Bytes, Failure> {
         let result = match work.kind {
+            Kind::Job if &*work.job_type == LOAD_TEST => self.load_tests.run(work, control),
             Kind::Job | Kind::Task => self.task(work, control),
             Kind::Chunk => self.chunk(work, control),
         };

@@ -15,6 +15,7 @@ pub mod loading;
 pub mod loadtest;
 pub mod memtest;
 pub mod monitoring;
+pub mod profile;
 mod push;
 pub mod queue;
 pub mod sandbox;

@@ -1,6 +1,5 @@
 //! Real allocations through the cache and the structures: the memory test.
 
-use serde::Serialize;
 use sommos_core::{
     buffer::{BufferError, CircularBuffer},
     cache::{Cache, CacheConfig, CacheError},
@@ -8,9 +7,9 @@ use sommos_core::{
     rng::Rng,
     sketch::{BloomFilter, SketchError},
     time::Timestamp,
+    wire::testing::{MemoryReport, MemorySource},
 };
 use thiserror::Error;
-use utoipa::ToSchema;
 
 /// Most iterations of one test.
 pub const ITERATIONS_MAX: u64 = 10_000_000;
@@ -29,42 +28,6 @@ const BLOCK_ITEMS: u64 = 256;
 const ITEM_OVERHEAD_BYTES: u64 = 128;
 /// False positives of the Bloom filter.
 const BLOOM_RATE: f64 = 0.01;
-
-/// What a memory test found, bytes. Heap figures are of the whole process: what other work
-/// allocates meanwhile is in them.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct MemoryReport {
-    /// Items stored.
-    pub iterations: u64,
-    /// Bytes of each.
-    pub data_size: usize,
-    /// Live heap before.
-    pub initial_memory: u64,
-    /// Most live heap that was seen: once a block of about 1 MiB.
-    pub peak_memory: u64,
-    /// Live heap after all was released.
-    pub final_memory: u64,
-    /// Live heap when all was stored, less `initial_memory`.
-    pub memory_increase: i64,
-    /// `memory_increase` over `iterations`. Less than `data_size` when more was stored than
-    /// [`HELD_BYTES_MAX`].
-    pub memory_per_iteration: f64,
-    /// `final_memory` less `initial_memory`: what was not given back.
-    pub leaked: i64,
-    /// Where the figures come from.
-    pub source: MemorySource,
-}
-
-/// Where the figures of a memory test come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum MemorySource {
-    /// Counted by the allocator.
-    Allocator,
-    /// Told by the structures themselves; `leaked` is then 0 by construction.
-    Structures,
-}
 
 /// Why a memory test has no result.
 #[derive(Debug, Clone, PartialEq, Error)]

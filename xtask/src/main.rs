@@ -72,7 +72,7 @@ enum Command {
         #[arg(long)]
         only: Vec<String>,
     },
-    /// Run benchmarks beside their peers: similarity matrix cache compress batch queue http wasm.
+    /// Run benchmarks beside their peers: similarity matrix cache compress batch queue http load wasm.
     Bench {
         /// Names and options of the benchmarks (`--traces DIR`, `--ratings FILE`, `--json FILE`).
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -157,7 +157,7 @@ fn bench(args: Vec<String>) -> anyhow::Result<()> {
     }
     cargo(["build", "--release", "--package", "sommos-server"]).run()?;
     let bench = cargo(["run", "--release", "--package", "sommos-bench", "--"]);
-    peers::install()
+    peers::install(named)
         .into_iter()
         .fold(bench, |b, (key, path)| b.env(key, path))
         .args(rest)

@@ -13,8 +13,9 @@ const DEBIAN_PACKAGES: [(&str, &str); 2] = [
     ("redis-server", "/usr/bin/redis-server"),
 ];
 
-/// Where the benchmarks find their peers: environment variables.
-pub fn install() -> Vec<(&'static str, PathBuf)> {
+/// Where the benchmarks find their peers: environment variables. `named` tells whether a benchmark
+/// runs; what only one of them needs, and takes minutes to build, is installed for it alone.
+pub fn install(named: impl Fn(&str) -> bool) -> Vec<(&'static str, PathBuf)> {
     let folder = root().join("target/peers");
     let python = python(&folder.join("python"));
     let node = node(&folder.join("node"));
@@ -29,7 +30,19 @@ pub fn install() -> Vec<(&'static str, PathBuf)> {
         ("PYTHON", python.clone()),
         ("SOMMOS_PYTHON", python),
         ("NODE_PATH", node),
+        ("OHA", oha(&folder.join("oha"), named("load"))),
     ]
+}
+
+/// oha is in no distribution: built from its crate, once.
+fn oha(folder: &Path, wanted: bool) -> PathBuf {
+    let given = std::env::var_os("OHA").map(PathBuf::from);
+    let oha = given.unwrap_or_else(|| folder.join("bin/oha"));
+    if wanted && !oha.exists() {
+        let install = ["install", "oha", "--locked", "--quiet", "--root"];
+        attempt(Step::new("cargo").args(install).args([folder]));
+    }
+    oha
 }
 
 fn python(folder: &Path) -> PathBuf {

@@ -360,7 +360,7 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
             )
         },
         Route::JobList => {
-            let job = s.of::<jobs::JobResponse<'_>>();
+            let job = s.of::<testing::WithProgress<'_>>();
             Shape {
                 query: &[
                     ("status", "string", "only jobs of this status"),
@@ -375,7 +375,7 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
         Route::TaskMetrics => get(s.data::<jobs::TaskMetricsResponse>()),
         Route::JobGet => Shape {
             errors: &[ErrorCode::JobNotFound],
-            ..get(s.data::<jobs::JobResponse<'_>>())
+            ..get(s.data::<testing::WithProgress<'_>>())
         },
         Route::TaskGet => Shape {
             errors: &[ErrorCode::TaskNotFound],
@@ -443,8 +443,27 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
             errors: &[ErrorCode::UnknownName, ErrorCode::CorruptData],
             ..post(s.of::<memory::DecompressRequest<'_>>(), s.enveloped(any()))
         },
-        Route::TestLoad => post(s.of::<testing::LoadTestRequest<'_>>(), s.enveloped(any())),
-        Route::TestMemory => post(s.of::<testing::MemoryTestRequest>(), s.enveloped(any())),
+        Route::TestLoad => Shape {
+            query: &[(
+                "wait",
+                "boolean",
+                "false: answered 202 with the jobId of the test; its result is this answer",
+            )],
+            errors: &[
+                ErrorCode::UnknownName,
+                ErrorCode::Cancelled,
+                ErrorCode::TimedOut,
+                ErrorCode::QueueFull,
+            ],
+            ..post(
+                s.of::<testing::LoadTestRequest<'_>>(),
+                s.data::<testing::LoadReport>(),
+            )
+        },
+        Route::TestMemory => post(
+            s.of::<testing::MemoryTestRequest>(),
+            s.data::<testing::MemoryReport>(),
+        ),
         Route::MetricsReport
         | Route::MonitoringSummary
         | Route::MonitoringMetrics
@@ -455,6 +474,20 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
         | Route::AlertHistory
         | Route::AlertResolve
         | Route::Prometheus => super::monitoring::shape(route, s),
+        Route::MonitoringProfile => Shape {
+            response_types: &["image/svg+xml"],
+            query: &[(
+                "seconds",
+                "integer",
+                "seconds to look at, 1 to 60; 5 when absent",
+            )],
+            errors: &[
+                ErrorCode::RateLimited,
+                ErrorCode::NotImplemented,
+                ErrorCode::Unavailable,
+            ],
+            ..get(any())
+        },
         Route::Events => Shape {
             response_types: &["text/event-stream"],
             ..get(any())

@@ -97,6 +97,7 @@ impl Route {
             | Self::HealthReady
             | Self::TestLoad
             | Self::TestMemory
+            | Self::MonitoringProfile
             | Self::Events
             | Self::OpenApi
             | Self::Docs => Part::Process,
@@ -216,6 +217,7 @@ routes! {
     MonitoringRules GET    "/api/performance/monitoring/rules"            Read   "Alert rules and where each stands";
     AlertHistory    GET    "/api/performance/monitoring/alerts/history"   Read   "Alerts that ended, newest first";
     AlertResolve    POST   "/api/performance/monitoring/alert/{id}/resolve" Write "Resolve an alert by hand";
+    MonitoringProfile GET  "/api/performance/monitoring/profile"          Admin  "A flame graph of the process, over some seconds";
     TestLoad        POST   "/api/performance/test/load"                   Admin  "Load test with real requests to this server";
     TestMemory      POST   "/api/performance/test/memory"                 Admin  "Memory test with real allocations";
     Events          GET    "/api/performance/events"                      Read   "Server-sent events: job, batch, task, alert, metrics";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use sommos_core::{
-    jobs::{Kind, Status},
+    jobs::{Kind, Record, Status},
     wire::{
         ApiError, ErrorCode, envelope,
         jobs::{
@@ -13,6 +13,7 @@ use sommos_core::{
             WorkerMetricsResponse,
         },
         tasks::{result_json, result_msgpack, result_npy},
+        testing::{LOAD_TEST, LoadProgress, WithProgress},
     },
 };
 
@@ -95,15 +96,24 @@ pub(super) async fn get(kind: WorkKind, call: Call) -> Result<Reply, ApiError> {
             .map(serde_json::from_slice)
             .transpose()
             .map_err(|e| ApiError::new(ErrorCode::Internal, format!("stored result: {e}")))?;
-        encode(&view, raw)
+        encode(&inner, &view, raw)
     })
     .await?;
     Ok(Reply::json(answer).tagged())
 }
 
-fn encode(view: &JobView, result: Option<&RawValue>) -> Result<Vec<u8>, ApiError> {
+fn encode(app: &App, view: &JobView, result: Option<&RawValue>) -> Result<Vec<u8>, ApiError> {
     let id = view.record.id.to_string();
-    envelope::data(&JobResponse::new(&id, &view.record, view.position, result))
+    envelope::data(&WithProgress {
+        job: JobResponse::new(&id, &view.record, view.position, result),
+        progress_detail: progress(app, &view.record),
+    })
+}
+
+/// What a running load test tells beyond its percentage.
+fn progress(app: &App, record: &Record) -> Option<LoadProgress> {
+    let tells = record.state.status == Status::Running && &*record.spec.job_type == LOAD_TEST;
+    tells.then(|| app.load_tests.progress(record.id)).flatten()
 }
 
 pub(super) async fn result(kind: WorkKind, call: Call) -> Result<Reply, ApiError> {
@@ -158,7 +168,16 @@ pub(super) async fn list(call: Call) -> Result<Reply, ApiError> {
         .list(filter, list.limit)
         .await
         .map_err(|e| refused(&e))?;
-    wire::encode_list(records.iter()).map(Reply::json)
+    let ids: Vec<_> = records.iter().map(|record| record.id.to_string()).collect();
+    let jobs: Vec<_> = ids
+        .iter()
+        .zip(&records)
+        .map(|(id, record)| WithProgress {
+            job: JobResponse::new(id, record, None, None),
+            progress_detail: progress(&call.app, record),
+        })
+        .collect();
+    envelope::data(&jobs).map(Reply::json)
 }
 
 pub(super) async fn job_metrics(call: Call) -> Result<Reply, ApiError> {

@@ -11,6 +11,7 @@ mod health;
 mod jobs;
 mod memory;
 mod monitoring;
+mod profile;
 mod reply;
 mod stream;
 mod testing;
@@ -157,6 +158,7 @@ fn unlimited(info: &RouteInfo) -> bool {
             | Route::BatchProcess
             | Route::BatchResults
             | Route::TestLoad
+            | Route::MonitoringProfile
             | Route::CacheWarm
     )
 }
@@ -208,6 +210,7 @@ async fn handle_other(route: Route, call: Call) -> Result<Reply, ApiError> {
         Route::Events => events::stream(&call),
         Route::TestLoad => testing::load(call).await,
         Route::TestMemory => testing::memory(call).await,
+        Route::MonitoringProfile => profile::flame_graph(call).await,
         Route::OpenApi => Ok(docs::openapi(&call)),
         Route::Docs => Ok(docs::page()),
         Route::MetricsReport => monitoring::report(call).await,

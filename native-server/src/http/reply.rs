@@ -63,6 +63,12 @@ impl Reply {
         }
     }
 
+    /// The same with another status.
+    pub(crate) fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
     /// The same with an entity tag when large; a client that has it gets 304.
     pub(crate) fn tagged(mut self) -> Self {
         self.cacheable = true;

@@ -2,12 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{
-    Method, Request, Uri,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
-};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use hyper::{Method, Uri, header::HeaderValue};
+use sommos_core::wire::testing::{OriginError, TargetOrigin};
 use thiserror::Error;
 
 /// Most requests of one test.
@@ -22,8 +19,10 @@ const RATE_MAX: f64 = 10_000_000.0;
 /// One load test.
 #[derive(Debug, Clone)]
 pub struct LoadPlan {
-    /// The server.
+    /// The server's address.
     pub target: SocketAddr,
+    /// Its name, for the `Host` header and for redirects; none: the address.
+    pub origin: Option<TargetOrigin>,
     /// Most requests, 1 to [`REQUESTS_MAX`].
     pub requests: u64,
     /// Connections, 1 to [`CONCURRENCY_MAX`]; never more than requests.
@@ -66,6 +65,20 @@ pub enum LoadError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The server's name or address cannot be tested.
+    #[error(transparent)]
+    Target(#[from] OriginError),
+    /// The server's name has no address.
+    #[error("{host} has no address: {reason}")]
+    Unresolved {
+        /// The name.
+        host: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The first answer leads to another origin: there is nothing to test here.
+    #[error("the endpoint redirects to another origin, which is not followed: {0}")]
+    Redirect(String),
 }
 
 impl LoadPlan {
@@ -74,8 +87,8 @@ impl LoadPlan {
         self.duration.unwrap_or(DURATION_MAX)
     }
 
-    /// The request that the plan means.
-    pub(super) fn check(&self) -> Result<Request<Full<Bytes>>, LoadError> {
+    /// The bytes of the request that the plan means.
+    pub(crate) fn check(&self) -> Result<Bytes, LoadError> {
         let rate = self.rate.unwrap_or(1.0);
         let length = self.length();
         let ranges = [
@@ -120,34 +133,45 @@ impl LoadPlan {
         self.request()
     }
 
-    fn request(&self) -> Result<Request<Full<Bytes>>, LoadError> {
+    /// The origin that requests name.
+    pub(super) fn named(&self) -> TargetOrigin {
+        let address = || TargetOrigin::from(self.target);
+        self.origin.clone().unwrap_or_else(address)
+    }
+
+    fn request(&self) -> Result<Bytes, LoadError> {
         let refused = |field, reason: String| LoadError::Request { field, reason };
         let method = Method::from_bytes(self.method.as_bytes())
             .map_err(|error| refused("method", error.to_string()))?;
         if !self.path.starts_with('/') {
             return Err(refused("path", "it must begin with a slash".to_owned()));
         }
-        let uri: Uri = self
-            .path
-            .parse()
-            .map_err(|error: hyper::http::uri::InvalidUri| refused("path", error.to_string()))?;
-        let host = HeaderValue::from_str(&self.target.to_string())
-            .map_err(|error| refused("target", error.to_string()))?;
-        let mut request = Request::new(Full::new(self.body.clone().unwrap_or_default()));
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        let headers = request.headers_mut();
-        headers.insert(HOST, host);
-        headers.insert(USER_AGENT, HeaderValue::from_static("sommos-loadtest"));
-        if self.body.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
+        self.path
+            .parse::<Uri>()
+            .map_err(|error| refused("path", error.to_string()))?;
+        let mut request = BytesMut::new();
+        let mut put = |parts: [&[u8]; 3]| parts.iter().for_each(|part| request.put_slice(part));
+        put([method.as_str().as_bytes(), b" ", self.path.as_bytes()]);
+        put([
+            b" HTTP/1.1\r\nhost: ",
+            self.named().authority().as_bytes(),
+            b"\r\n",
+        ]);
+        put([b"user-agent: sommos-loadtest\r\n", b"", b""]);
         if let Some(authorization) = &self.authorization {
-            let mut value = HeaderValue::from_str(authorization)
+            let value = HeaderValue::from_str(authorization)
                 .map_err(|error| refused("authorization", error.to_string()))?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
+            put([b"authorization: ", value.as_bytes(), b"\r\n"]);
         }
-        Ok(request)
+        let body = self.body.as_deref();
+        if body.is_some() {
+            put([b"content-type: application/json\r\n", b"", b""]);
+        }
+        if body.is_some() || !matches!(method, Method::GET | Method::HEAD) {
+            let length = body.map_or(0, <[u8]>::len).to_string();
+            put([b"content-length: ", length.as_bytes(), b"\r\n"]);
+        }
+        put([b"\r\n", body.unwrap_or_default(), b""]);
+        Ok(request.freeze())
     }
 }

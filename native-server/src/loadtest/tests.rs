@@ -17,7 +17,11 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{EndedBy, LoadError, LoadErrors, LoadPlan, LoadReport};
+use sommos_core::wire::testing::{EndedBy, LoadErrors, LoadProgress, LoadReport};
+
+use super::{LoadError, LoadPlan};
+
+mod outcomes;
 
 /// Long enough that it never passes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -76,6 +80,7 @@ async fn answer(
 fn plan(target: SocketAddr, path: &str, requests: u64, concurrency: usize) -> LoadPlan {
     LoadPlan {
         target,
+        origin: None,
         requests,
         concurrency,
         method: "GET".to_owned(),
@@ -89,24 +94,21 @@ fn plan(target: SocketAddr, path: &str, requests: u64, concurrency: usize) -> Lo
 }
 
 async fn run(plan: LoadPlan) -> LoadReport {
-    super::run(plan, |_, _| {}, &AtomicBool::new(false))
-        .await
-        .unwrap()
+    super::run(plan, |_, _| {}, || false).await.unwrap()
 }
 
 #[tokio::test]
 async fn every_request_is_sent_once_on_connections_that_stay() {
     let target = server(true).await;
-    let last = AtomicU64::new(0);
-    let progress = |done, total| {
-        assert_eq!(total, 500);
-        assert!(last.swap(done, Ordering::Relaxed) <= done);
+    let mut last = (0, 0.0);
+    let progress = |told: LoadProgress, part: f64| {
+        assert_eq!(told.total, 500);
+        assert!(last.0 <= told.done && last.1 <= part && part <= 1.0);
+        last = (told.done, part);
     };
     let plan = plan(target, "/ok", 500, 7);
-    let report = super::run(plan, progress, &AtomicBool::new(false))
-        .await
-        .unwrap();
-    assert_eq!(last.load(Ordering::Relaxed), 500);
+    let report = super::run(plan, progress, || false).await.unwrap();
+    assert_eq!(last, (500, 1.0));
     assert_eq!(
         (report.total_requests, report.successful_requests),
         (500, 500)
@@ -289,7 +291,7 @@ async fn cancel_ends_it_and_tells_what_was_in_flight() {
         let mut plan = plan(target, "/hang", 1000, 5);
         plan.rate = rate;
         let cancel = AtomicBool::new(false);
-        let test = super::run(plan, |_, _| {}, &cancel);
+        let test = super::run(plan, |_, _| {}, || cancel.load(Ordering::Relaxed));
         let cancelling = async {
             tokio::time::sleep(Duration::from_millis(120)).await;
             cancel.store(true, Ordering::Relaxed);
@@ -337,7 +339,9 @@ async fn plans_that_cannot_be_carried_out_are_refused() {
         ),
     ];
     for (error, expected) in fields {
-        let (LoadError::Range { field, .. } | LoadError::Request { field, .. }) = &error;
+        let (LoadError::Range { field, .. } | LoadError::Request { field, .. }) = &error else {
+            panic!("{error}")
+        };
         assert_eq!(*field, expected, "{error}");
     }
 }

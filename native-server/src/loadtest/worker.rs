@@ -1,24 +1,20 @@
 //! One worker a connection: takes the next request, waits until it is due, sends it, counts.
 
 use std::{
-    pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
-use tokio::{sync::watch, time::Instant};
+use sommos_core::wire::testing::{EndedBy, LoadProgress, LoadReport};
+use tokio::time::Instant;
 
 use super::{
-    client::Client,
-    plan::LoadPlan,
-    report::{EndedBy, LoadReport},
-    stats::Lanes,
+    client::{Client, Failure, Wire},
+    plan::{LoadError, LoadPlan},
+    stats::Stats,
 };
 
 /// The runtime's timers wake up to two of its milliseconds late. So much of a wait for the turn of
@@ -27,9 +23,7 @@ const TIMER_SLACK: Duration = Duration::from_millis(2);
 
 /// A load test under way, shared by its workers.
 pub(super) struct Run {
-    request: Request<Full<Bytes>>,
-    target: std::net::SocketAddr,
-    timeout: Duration,
+    wire: Wire,
     requests: u64,
     /// Requests a second of the open model.
     rate: Option<f64>,
@@ -39,31 +33,50 @@ pub(super) struct Run {
     /// Number of the next request.
     next: AtomicU64,
     sent: AtomicU64,
-    over: AtomicU64,
-    lanes: Lanes,
+    /// Locked for as long as counting takes. All workers share a thread, where they can.
+    stats: Mutex<Stats>,
+    /// Where the first answer leads, if to another origin.
+    led_away: OnceLock<String>,
 }
 
 impl Run {
-    pub(super) fn new(plan: &LoadPlan, request: Request<Full<Bytes>>) -> Self {
+    pub(super) fn new(plan: &LoadPlan) -> Result<Self, LoadError> {
+        let request = plan.check()?;
         let start = Instant::now();
-        Self {
-            request,
-            target: plan.target,
-            timeout: plan.timeout,
+        Ok(Self {
+            wire: Wire::new(plan.target, plan.named(), request, plan.timeout),
             requests: plan.requests,
             rate: plan.rate,
             start,
             end: start + plan.length(),
             next: AtomicU64::new(0),
             sent: AtomicU64::new(0),
-            over: AtomicU64::new(0),
-            lanes: Lanes::new(plan.concurrency),
-        }
+            stats: Mutex::new(Stats::new()),
+            led_away: OnceLock::new(),
+        })
     }
 
-    /// Requests that are over.
-    pub(super) fn over(&self) -> u64 {
-        self.over.load(Relaxed)
+    fn stats(&self) -> MutexGuard<'_, Stats> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the first answer leads, if to another origin: then the test is to be stopped.
+    pub(super) fn led_away(&self) -> Option<&str> {
+        self.led_away.get().map(String::as_str)
+    }
+
+    /// How far it is, and which part of it is over, 0..=1: of the requests or of the time.
+    pub(super) fn progress(&self) -> (LoadProgress, f64) {
+        let passed = self.start.elapsed();
+        let mut stats = self.stats();
+        stats.series.pass(passed);
+        let (done, rate) = (stats.over(), stats.series.rate(passed));
+        let (p99, failed) = (stats.response.at(0.99), stats.failed);
+        drop(stats);
+        let length = (self.end - self.start).as_secs_f64();
+        let part = (done as f64 / self.requests as f64).max(passed.as_secs_f64() / length);
+        let progress = LoadProgress::new(done, self.requests, rate, p99, failed);
+        (progress, part.min(1.0))
     }
 
     /// When the request of this number is due; none: after the end.
@@ -107,13 +120,15 @@ impl Run {
         cancelled: Option<Instant>,
         now: Instant,
     ) -> LoadReport {
-        let stats = self.lanes.total();
-        let total = stats.successful + stats.failed;
+        let mut stats = self.stats();
+        let series = stats.series.finish(now - self.start);
+        let total = stats.over();
         let sent = self.sent.load(Relaxed);
         let seconds = (now - self.start).as_secs_f64();
         let per_second = |count: u64| (total > 0 && seconds > 0.0).then(|| count as f64 / seconds);
         let response = stats.response.summary();
         let end = cancelled.map_or(self.end, |at| at.min(self.end));
+        let dropped = self.offered(end).saturating_sub(sent);
         LoadReport {
             total_requests: total,
             successful_requests: stats.successful,
@@ -125,15 +140,19 @@ impl Run {
             total_time: seconds * 1e3,
             requests_per_second: per_second(total),
             planned_requests: plan.requests,
-            dropped_requests: self.offered(end).saturating_sub(sent),
+            offered_requests: sent + dropped,
+            dropped_requests: dropped,
             abandoned_requests: sent - total.min(sent),
             offered_rate: plan.rate,
             achieved_rate: per_second(stats.statuses.values().sum()),
             response_times: response,
             service_times: stats.service.summary(),
-            statuses: stats.statuses,
+            latency_curve: stats.response.curve(),
+            series,
+            statuses: std::mem::take(&mut stats.statuses),
             errors: stats.errors,
-            connections: stats.connections,
+            reasons: std::mem::take(&mut stats.reasons),
+            connections: self.wire.opened(),
             bytes_sent: (sent - stats.errors.connect.min(sent))
                 * plan.body.as_ref().map_or(0, |body| body.len() as u64),
             bytes_received: stats.bytes_received,
@@ -144,32 +163,33 @@ impl Run {
             },
         }
     }
-}
 
-/// Works until no request is left or `stop` says so.
-pub(super) async fn work(run: Arc<Run>, worker: usize, mut stop: watch::Receiver<bool>) {
-    let mut client = Client::new(run.target, run.timeout);
-    {
-        let mut stopped = pin!(stop.wait_for(|stop| *stop));
-        let mut requests = pin!(send_all(&run, worker, &mut client));
-        tokio::select! {
-            biased;
-            _ = &mut stopped => {}
-            () = &mut requests => {}
+    fn record(
+        &self,
+        outcome: &Result<super::client::Answer, Failure>,
+        now: Instant,
+        counted_from: Instant,
+        sent: Instant,
+    ) {
+        let mut stats = self.stats();
+        if stats.over() == 0
+            && let Err(Failure::Redirect(to)) = outcome
+        {
+            // Only the first answer gets here.
+            let _ = self.led_away.set(to.to_string());
         }
+        stats.record(now - self.start, outcome, now - counted_from, now - sent);
     }
-    run.lanes.connected(worker, client.opened);
 }
 
-async fn send_all(run: &Run, worker: usize, client: &mut Client) {
+/// Works until no request is left.
+pub(super) async fn work(run: Arc<Run>) {
+    let mut client = Client::new(&run.wire);
     while let Some(counted_from) = run.turn().await {
         run.sent.fetch_add(1, Relaxed);
         let sent = Instant::now();
-        let outcome = client.send(run.request.clone()).await;
-        let answered = Instant::now();
-        run.lanes
-            .record(worker, outcome, answered - counted_from, answered - sent);
-        run.over.fetch_add(1, Relaxed);
+        let outcome = client.send(sent).await;
+        run.record(&outcome, Instant::now(), counted_from, sent);
         // A server in this process, or one that refuses at once, must not starve other tasks.
         tokio::task::coop::consume_budget().await;
     }

@@ -15,8 +15,8 @@ use crate::{
     Options,
     report::{Report, median},
 };
-use process::Process;
-use wrk::Script;
+pub use process::Process;
+pub use wrk::Script;
 
 const SECONDS: u32 = 3;
 const GET_SMALL: &str = "/api/performance/cache/get/small";

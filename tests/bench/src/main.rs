@@ -4,6 +4,7 @@ mod batch;
 mod cache;
 mod compress;
 mod http;
+mod load;
 mod matrix;
 mod queue;
 mod report;
@@ -19,7 +20,7 @@ use report::Report;
 /// Runs workloads side by side with their peers.
 #[derive(Parser)]
 pub struct Options {
-    /// Which: similarity matrix cache compress batch queue http. None: all.
+    /// Which: similarity matrix cache compress batch queue http load. None: all.
     names: Vec<String>,
     /// Folder of cache traces (`*.keys.gz`, one decimal key a line); `cache` replays them all.
     #[arg(long)]
@@ -40,7 +41,7 @@ pub struct Options {
 
 type Bench = fn(&Options, &mut Report) -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 7] = [
+const BENCHES: [(&str, Bench); 8] = [
     ("similarity", similarity::run),
     ("matrix", matrix::run),
     ("cache", cache::run),
@@ -48,6 +49,7 @@ const BENCHES: [(&str, Bench); 7] = [
     ("batch", batch::run),
     ("queue", queue::run),
     ("http", http::run),
+    ("load", load::run),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -57,6 +59,12 @@ fn main() -> anyhow::Result<()> {
         && first == http::bare::COMMAND
     {
         return http::bare::main(sizes);
+    }
+    if arguments
+        .first()
+        .is_some_and(|first| first == load::stalling::COMMAND)
+    {
+        return load::stalling::main();
     }
     let options = Options::parse();
     if let Some(unknown) = options

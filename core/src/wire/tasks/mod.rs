@@ -9,7 +9,7 @@ mod similarity;
 mod training;
 
 pub use records::{parse_operations, refused as operation_refused};
-pub use result::{result_json, result_msgpack, result_npy};
+pub use result::{result_json, result_msgpack, result_npy, stored_json};
 
 use serde_json::value::RawValue;
 

@@ -34,10 +34,7 @@ impl Output {
     /// The bytes to store.
     pub(super) fn stored(self) -> Vec<u8> {
         match self {
-            Self::Json(mut json) => {
-                json.insert(0, JSON);
-                json
-            }
+            Self::Json(json) => stored_json(json),
             Self::Matrix(matrix) => {
                 let mut out = vec![NPY];
                 write_npy(&matrix, &mut out);
@@ -45,6 +42,13 @@ impl Output {
             }
         }
     }
+}
+
+/// JSON text as a stored result: what [`result_json`] reads.
+#[must_use]
+pub fn stored_json(mut json: Vec<u8>) -> Vec<u8> {
+    json.insert(0, JSON);
+    json
 }
 
 /// A stored result as JSON text. A matrix becomes an array of rows.

@@ -1,5 +1,20 @@
 //! Load and memory tests.
 
+mod address;
+mod load;
+mod memory;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use address::check_address;
+pub use load::{
+    EndedBy, LatencyPoint, LoadErrors, LoadProgress, LoadReport, LoadSecond, ResponseTimes,
+    WithProgress,
+};
+pub use memory::{MemoryReport, MemorySource};
+pub use target::{OriginError, Target, TargetOrigin, TargetOrigins};
+
 use std::borrow::Cow;
 
 use serde::Deserialize;
@@ -7,6 +22,9 @@ use serde_json::value::RawValue;
 
 use super::{decode, error::ApiError};
 use crate::limits::Limits;
+
+/// The type of the job that a load test is.
+pub const LOAD_TEST: &str = "load_test";
 
 const REQUIRED: &str = "Requests, concurrency, and endpoint are required";
 
@@ -20,7 +38,8 @@ pub struct LoadTestRequest<'a> {
     /// Connections at once.
     #[cfg_attr(feature = "openapi", schema(required))]
     concurrency: Option<u64>,
-    /// Path on this server, such as `/api/performance/cache/stats`.
+    /// Path on this server, such as `/api/performance/cache/stats`, or a URL at an origin of
+    /// --load-test-origin.
     #[serde(borrow)]
     #[cfg_attr(feature = "openapi", schema(required))]
     endpoint: Option<Cow<'a, str>>,
@@ -44,8 +63,8 @@ pub struct LoadTest {
     pub requests: u64,
     /// Connections at once.
     pub concurrency: usize,
-    /// Path and query.
-    pub endpoint: String,
+    /// Where they go.
+    pub target: Target,
     /// GET, POST or DELETE.
     pub method: &'static str,
     /// JSON body.
@@ -56,19 +75,16 @@ pub struct LoadTest {
     pub duration_ms: Option<u64>,
 }
 
-/// Paths that a load test must not call: they would test themselves, or end the test.
-const FORBIDDEN: [&str; 3] = [
-    "/api/performance/test/",
-    "/api/performance/cache/clear",
-    "/api/performance/events",
-];
-
 impl<'a> LoadTestRequest<'a> {
     /// Decodes and checks a body.
     ///
     /// # Errors
     /// 400 or 422 naming the field.
-    pub fn decode(bytes: &'a [u8], limits: &Limits) -> Result<LoadTest, ApiError> {
+    pub fn decode(
+        bytes: &'a [u8],
+        origins: &TargetOrigins,
+        limits: &Limits,
+    ) -> Result<LoadTest, ApiError> {
         let request: Self = decode::body(bytes, limits)?;
         let missing = |field| ApiError::missing(field, REQUIRED);
         let requests = request.requests.ok_or_else(|| missing("requests"))?;
@@ -83,7 +99,7 @@ impl<'a> LoadTestRequest<'a> {
         )?;
         let most = limits.load_concurrency as u64;
         decode::in_range("concurrency", Some(concurrency), 1..=most, "connections", 0)?;
-        check_endpoint(&endpoint)?;
+        let target = Target::parse(&endpoint, origins)?;
         let rate = request.rate;
         if rate.is_some_and(|r| !r.is_finite() || r <= 0.0 || r > 1e6) {
             return Err(ApiError::invalid(
@@ -104,7 +120,7 @@ impl<'a> LoadTestRequest<'a> {
         Ok(LoadTest {
             requests,
             concurrency: concurrency as usize,
-            endpoint: endpoint.into_owned(),
+            target,
             method: check_method(request.method.as_deref().unwrap_or("GET"))?,
             body: request.body.map(|b| b.get().as_bytes().to_vec()),
             rate,
@@ -121,23 +137,28 @@ fn check_method(name: &str) -> Result<&'static str, ApiError> {
         .ok_or_else(|| ApiError::unknown("method", "method", name, &METHODS))
 }
 
-fn check_endpoint(endpoint: &str) -> Result<(), ApiError> {
-    if !endpoint.starts_with('/') || endpoint.starts_with("//") {
-        let what =
-            "expected a path on this server that begins with one /; other origins are refused";
-        return Err(ApiError::invalid("endpoint", what));
+/// Whether POST /test/load answers when the test is over (`wait` is absent or true), or at once.
+///
+/// # Errors
+/// 400 for any other word.
+pub fn decode_wait(query: &str) -> Result<bool, ApiError> {
+    match decode::query_value(query, "wait").as_deref() {
+        None | Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(other) => {
+            let shown: String = other.chars().take(64).collect();
+            let what = format!("expected true or false, got {shown:?}");
+            Err(ApiError::invalid("wait", what))
+        }
     }
-    if endpoint.len() > 2048 || !endpoint.bytes().all(|b| b.is_ascii_graphic()) {
-        let what = "expected at most 2048 printable ASCII characters without spaces";
-        return Err(ApiError::invalid("endpoint", what));
-    }
-    if let Some(path) = FORBIDDEN.iter().find(|p| endpoint.starts_with(**p)) {
-        return Err(ApiError::invalid(
-            "endpoint",
-            format!("{path} cannot be tested under load"),
-        ));
-    }
-    Ok(())
+}
+
+/// Seconds of GET /monitoring/profile: 1 to 60, 5 when absent.
+///
+/// # Errors
+/// 400 on `seconds`.
+pub fn decode_profile(query: &str) -> Result<u64, ApiError> {
+    decode::query_number(query, "seconds", 1..=60, "seconds", 5)
 }
 
 /// POST /test/memory.
@@ -168,32 +189,5 @@ impl MemoryTestRequest {
             return Err(ApiError::over("dataSize", "bytes in all", total, most));
         }
         Ok((iterations, size as usize))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_paths_of_this_server_are_tested() {
-        let decode = |endpoint: &str| {
-            let body = format!(r#"{{"requests":1,"concurrency":1,"endpoint":{endpoint:?}}}"#);
-            LoadTestRequest::decode(body.as_bytes(), &Limits::default())
-        };
-        assert!(decode("/api/wines").is_ok());
-        for bad in [
-            "http://example.com/",
-            "//example.com/",
-            "file:///etc",
-            "/a b",
-            "/api/performance/test/load",
-        ] {
-            assert_eq!(
-                decode(bad).unwrap_err().field.as_deref(),
-                Some("endpoint"),
-                "{bad}"
-            );
-        }
     }
 }
