@@ -184,7 +184,10 @@ fn dashboard(tally: &mut Tally) -> anyhow::Result<()> {
     toolchain::chromium()?;
     node::install(Path::new("pkg"))?;
     cargo(["build", "--package", "sommos-server"]).run()?;
-    tally.count(Step::new("node").args(["native-server/tests/dashboard/run.mjs"]))
+    tally.count(Step::new("node").args(["native-server/tests/dashboard/run.mjs"]))?;
+    toolchain::prometheus()?;
+    let scraped = ["test", "--package", "sommos-server", "--test", "prometheus"];
+    tally.count(cargo(scraped))
 }
 
 /// The edge worker in workerd: as it is deployed, and with panics.

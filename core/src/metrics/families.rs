@@ -63,7 +63,18 @@ fn requests(traffic: &Traffic) -> Families<'_> {
         "By",
         "Bytes of HTTP request bodies.",
     );
+    let mut responses = MetricFamily::new(
+        Counter,
+        "http_server_responses_total",
+        "{response}",
+        "HTTP responses by status, since the process began.",
+    );
     for (index, route) in traffic.routes().into_iter().enumerate() {
+        for (status, count) in traffic.statuses(index) {
+            let mut labels = route_labels(route);
+            labels.push(("http_response_status_code", status.to_string().into()));
+            responses.push(labels, MetricValue::Number(count as f64));
+        }
         for (class, counts) in CLASS_NAMES.into_iter().zip(traffic.classes(index)) {
             let labels = || {
                 let mut labels = route_labels(route);
@@ -90,7 +101,7 @@ fn requests(traffic: &Traffic) -> Families<'_> {
             }
         }
     }
-    vec![durations, unmeasured, bytes_out, bytes_in]
+    vec![durations, unmeasured, responses, bytes_out, bytes_in]
 }
 
 fn float(value: Option<u64>) -> Option<f64> {

@@ -15,6 +15,11 @@ pub(super) const BOUNDARIES_US: [u64; 14] = [
     5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 250_000, 500_000, 750_000, 1_000_000,
     2_500_000, 5_000_000, 7_500_000, 10_000_000,
 ];
+/// Statuses that are counted apart; any other is counted under its class alone. In order.
+pub(super) const STATUSES: [u16; 24] = [
+    101, 200, 201, 202, 204, 206, 301, 302, 304, 400, 401, 403, 404, 405, 406, 408, 409, 410, 413,
+    422, 429, 500, 501, 503,
+];
 /// Status classes 1xx to 5xx.
 pub(super) const CLASSES: usize = 5;
 /// The place of 5xx.
@@ -61,6 +66,8 @@ pub(super) struct ClassCell {
 pub(super) struct RouteCell {
     pub(super) durations: AtomicHistogram,
     pub(super) classes: [ClassCell; CLASSES],
+    /// Responses since the process began, as in [`STATUSES`].
+    pub(super) statuses: [AtomicU64; STATUSES.len()],
     pub(super) bytes_out: AtomicU64,
     pub(super) bytes_in: AtomicU64,
 }
@@ -74,6 +81,9 @@ impl RouteCell {
         let class = &self.classes[class_of(status)];
         class.buckets[bucket].fetch_add(1, Relaxed);
         class.sum_us.fetch_add(duration_us, Relaxed);
+        if let Ok(index) = STATUSES.binary_search(&status) {
+            self.statuses[index].fetch_add(1, Relaxed);
+        }
         self.bytes_out.fetch_add(bytes_out, Relaxed);
     }
 
@@ -273,6 +283,9 @@ impl Traffic {
         let Some(cell) = cell else { return };
         let class = &cell.classes[class_of(status)];
         class.unmeasured.fetch_add(count, Relaxed);
+        if let Ok(index) = STATUSES.binary_search(&status) {
+            cell.statuses[index].fetch_add(count, Relaxed);
+        }
         cell.bytes_out.fetch_add(bytes_out, Relaxed);
     }
 
@@ -323,6 +336,16 @@ impl Traffic {
     pub(super) fn bytes_in(&self, route: usize) -> u64 {
         self.cell(route)
             .map_or(0, |cell| cell.bytes_in.load(Relaxed))
+    }
+
+    /// Responses by status since the process began, those that there were.
+    pub(super) fn statuses(&self, route: usize) -> Vec<(u16, u64)> {
+        let Some(cell) = self.cell(route) else {
+            return Vec::new();
+        };
+        let counts = cell.statuses.each_ref().map(|count| count.load(Relaxed));
+        let pairs = STATUSES.into_iter().zip(counts);
+        pairs.filter(|(_, count)| *count > 0).collect()
     }
 
     pub(super) fn classes(&self, route: usize) -> [ClassCounts; CLASSES] {

@@ -92,7 +92,10 @@ const NAMES: &[(&str, &[&str])] = &[
             "bytesReceived",
         ],
     ),
-    (PERCENT, &["changePercent", "successRate", "percentile"]),
+    (
+        PERCENT,
+        &["changePercent", "cpuPerCore", "successRate", "percentile"],
+    ),
     (SECONDS, &["second", "seconds"]),
     (
         PER_SECOND,

@@ -46,9 +46,9 @@ const PAGE: Asset = Asset {
 
 /// Everything that the page loads.
 const ASSETS: &[Asset] = assets! {
-    CSS: "style/colours.css" "style/layout.css" "style/controls.css" "style/figures.css"
+    CSS: "docs.css" "style/colours.css" "style/layout.css" "style/controls.css" "style/figures.css"
         "style/tables.css" "vendor/uplot/uPlot.min.css";
-    SCRIPT: "script/main.js" "script/chart.js" "script/client.js" "script/connection.js"
+    SCRIPT: "docs.js" "script/main.js" "script/chart.js" "script/client.js" "script/connection.js"
         "script/dialog.js" "script/element.js" "script/format.js" "script/history.js"
         "script/notice.js" "script/panels.js" "script/plot.js" "script/rows.js" "script/samples.js" "script/stream.js"
         "script/tabs.js" "script/theme.js" "script/trend.js"

@@ -23,12 +23,12 @@ pub(super) fn openapi(call: &Call) -> Reply {
     Reply::json(json.clone()).tagged()
 }
 
-/// A page of our own: it loads nothing from elsewhere. Its script stands in the page, which holds
-/// nothing that a caller wrote.
+/// A page of our own: it loads nothing from elsewhere; its style and script are files of the
+/// dashboard.
 pub(super) fn page() -> Reply {
-    const PAGE: &str = include_str!("docs.html");
-    const POLICY: &str = "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; \
-                          script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+    const PAGE: &str = include_str!("../../dashboard/docs.html");
+    const POLICY: &str = "default-src 'none'; connect-src 'self'; style-src 'self'; \
+                          script-src 'self'; base-uri 'none'; form-action 'none'; \
                           frame-ancestors 'none'";
     Reply::typed("text/html; charset=utf-8", PAGE)
         .header(

@@ -1,37 +1,3 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>SommOS performance engine: API</title>
-<style>
-:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); --dim: color-mix(in srgb, currentColor 62%, transparent); --accent: #8c1c3f; }
-@media (prefers-color-scheme: dark) { :root { --accent: #e58aa6; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1rem 4rem; font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0 0 .25rem; }
-h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; text-transform: capitalize; border-bottom: 1px solid var(--line); }
-p { margin: .25rem 0; color: var(--dim); }
-input { width: 100%; font: inherit; padding: .5rem .75rem; margin: 1rem 0 0; border: 1px solid var(--line); border-radius: .5rem; background: transparent; color: inherit; }
-details { border: 1px solid var(--line); border-radius: .5rem; margin: .4rem 0; }
-summary { cursor: pointer; padding: .5rem .75rem; display: flex; gap: .75rem; flex-wrap: wrap; align-items: baseline; }
-summary b { min-width: 4.2rem; color: var(--accent); }
-summary code { overflow-wrap: anywhere; }
-summary span { color: var(--dim); }
-.body { padding: 0 .75rem .75rem; }
-.body h3 { font-size: .95rem; margin: .75rem 0 .25rem; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-td { border-top: 1px solid var(--line); padding: .25rem .5rem .25rem 0; vertical-align: top; overflow-wrap: anywhere; }
-code, pre { font: .9em ui-monospace, monospace; }
-</style>
-</head>
-<body>
-<h1>SommOS performance engine</h1>
-<p id="about">Loading the document at <a href="/api/openapi.json">/api/openapi.json</a> …</p>
-<input id="filter" type="search" placeholder="Filter by path or summary" aria-label="Filter calls">
-<main id="calls"></main>
-<noscript><p>This page needs JavaScript; the document itself is at /api/openapi.json.</p></noscript>
-<script>
 const el = (tag, text, ...children) => {
   const node = document.createElement(tag);
   if (text) node.textContent = text;
@@ -101,6 +67,3 @@ document.getElementById('filter').addEventListener('input', event => {
   for (const section of document.querySelectorAll('section'))
     section.hidden = !section.querySelector('details:not([hidden])');
 });
-</script>
-</body>
-</html>
