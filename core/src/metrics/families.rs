@@ -67,7 +67,7 @@ fn requests(traffic: &Traffic) -> Families<'_> {
         Counter,
         "http_server_responses_total",
         "{response}",
-        "HTTP responses by status, since the process began.",
+        "HTTP responses by status.",
     );
     for (index, route) in traffic.routes().into_iter().enumerate() {
         for (status, count) in traffic.statuses(index) {

@@ -66,7 +66,7 @@ pub(super) struct ClassCell {
 pub(super) struct RouteCell {
     pub(super) durations: AtomicHistogram,
     pub(super) classes: [ClassCell; CLASSES],
-    /// Responses since the process began, as in [`STATUSES`].
+    /// Responses by status, as in [`STATUSES`].
     pub(super) statuses: [AtomicU64; STATUSES.len()],
     pub(super) bytes_out: AtomicU64,
     pub(super) bytes_in: AtomicU64,
@@ -338,7 +338,7 @@ impl Traffic {
             .map_or(0, |cell| cell.bytes_in.load(Relaxed))
     }
 
-    /// Responses by status since the process began, those that there were.
+    /// Responses by status, those that there were.
     pub(super) fn statuses(&self, route: usize) -> Vec<(u16, u64)> {
         let Some(cell) = self.cell(route) else {
             return Vec::new();

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::metrics::{
     Histogram, MonitorConfig, Route,
-    traffic::{CLASSES, ClassCounts, REPORTED_MAX, RouteCell, Traffic},
+    traffic::{CLASSES, ClassCounts, REPORTED_MAX, RouteCell, STATUSES, Traffic},
 };
 
 impl Packed for Histogram {
@@ -77,6 +77,13 @@ fn pack_cell(traffic: &Traffic, index: usize, to: &mut Writer) {
     for class in traffic.classes(index) {
         class.pack(to);
     }
+    let statuses = traffic.cell(index).map(|cell| &cell.statuses);
+    to.sparse(
+        statuses
+            .into_iter()
+            .flatten()
+            .map(|count| count.load(Relaxed)),
+    );
     to.number(traffic.bytes_out(index));
     to.number(traffic.bytes_in(index));
 }
@@ -100,6 +107,13 @@ fn unpack_cell(
         }
         class.sum_us.fetch_add(counts.sum_us, Relaxed);
         class.unmeasured.fetch_add(counts.unmeasured, Relaxed);
+    }
+    let mut statuses = [0; STATUSES.len()];
+    // Not held against the classes: both grow while they are written down.
+    let fits = from.sparse(&mut statuses)? <= 1 << 62;
+    from.check(fits, "counters that add up to over 2^62")?;
+    for (status, count) in cell.statuses.iter().zip(statuses) {
+        status.fetch_add(count, Relaxed);
     }
     cell.bytes_out.fetch_add(from.number()?, Relaxed);
     cell.bytes_in.fetch_add(from.number()?, Relaxed);
