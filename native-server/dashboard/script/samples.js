@@ -1,12 +1,18 @@
 // Sample work, to see the queue at work: real inputs of the six kinds that the server knows.
 
+/** What a guest thinks of a wine, 1 to 5: three tastes, so that there is something to learn. */
+function liking(user, item) {
+  const tastes = [0.7, 1.3, 2.1].map((f) => Math.sin(user * f) * Math.cos(item * f * 0.45));
+  return 3 + tastes[0] + 0.6 * tastes[1] + 0.4 * tastes[2];
+}
+
 /** Ratings of so many users, about a tenth of the items each. */
 function ratings(users) {
   const items = Math.max(20, Math.round(users / 2));
   const all = [];
   for (let user = 0; user < users; user += 1) {
     for (let item = user % 10; item < items; item += 10) {
-      all.push({ user_id: user, item_id: `w${item}`, rating: 1 + ((user * 7 + item * 13) % 5) });
+      all.push({ user_id: user, item_id: `w${item}`, rating: liking(user, item) });
     }
   }
   return all;
@@ -33,7 +39,7 @@ export const JOBS = {
     unit: 'users',
     size: 400,
     max: 2000,
-    data: (users) => ({ trainingData: ratings(users), parameters: { epochs: 1000, factors: 32 } }),
+    data: (users) => ({ trainingData: ratings(users), parameters: { epochs: 1000, factors: 64 } }),
   },
   similarity_calculation: {
     title: 'Similarities of guests',

@@ -45,7 +45,7 @@ export async function jobs(browser, server) {
 }
 
 async function progress(page) {
-  const id = await submit(page, { kind: 'model_training', size: 1600 });
+  const id = await submit(page, { kind: 'model_training', size: 2000 });
   await row(page, id).waitFor();
   await watch(page, id);
   await ended(page, id, 'completed');

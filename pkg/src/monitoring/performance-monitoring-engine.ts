@@ -17,6 +17,7 @@ import type {
   CurrentApiMetrics,
   CurrentMetrics,
   CurrentMLMetrics,
+  CurrentSystemMetrics,
   DatabaseMetrics,
   ExportOptions,
   MetricsByCategory,
@@ -25,7 +26,6 @@ import type {
   MonitoringEvents,
   PerformanceMonitoringOptions,
   PerformanceSummary,
-  SystemMetrics,
   VitalRating,
   WebVital,
 } from './types.js';
@@ -154,7 +154,7 @@ export class PerformanceMonitoringEngine extends Emitter<MonitoringEvents> {
   getCurrentMetrics(): CurrentMetrics {
     const timestamp = Date.now();
     const all = JSON.parse(guarded(() => this.#monitor.inner.current(timestamp))) as [
-      SystemMetrics,
+      Omit<CurrentSystemMetrics, 'eventLoopLag'>,
       ApplicationMetrics,
       DatabaseMetrics,
       CurrentApiMetrics,
@@ -230,7 +230,8 @@ export class PerformanceMonitoringEngine extends Emitter<MonitoringEvents> {
     const monitor = this.#monitor.inner;
     const text = guarded(() => monitor.round(Date.now(), this.#system.read(), entropy));
     const [sample, raised, over] = JSON.parse(text) as [MetricsByCategory, Alert[], Alert[]];
-    this.emit('systemMetrics', { ...sample.system, eventLoopLag: this.#lag });
+    // No platform of this package tells of single cores.
+    this.emit('systemMetrics', { ...sample.system, cpuPerCore: [], eventLoopLag: this.#lag });
     this.emit('applicationMetrics', sample.application);
     this.emit('databaseMetrics', sample.database);
     this.emit('apiMetrics', sample.api);
