@@ -98,7 +98,12 @@ test('a message that panics does not end the consumer', async () => {
   const queue = await edge.getQueueProducer('WORK');
   await queue.send('panic');
   await queue.send('good');
-  await until('the good message was counted', async () => (await read('queue')) > 0);
+  // The question may share its instance with the message that panics, and is then given up with it.
+  await until('the good message was counted', async () => {
+    const { status, body } = await get('/read/queue');
+    if (status === FAILED.status) assert.equal(body, FAILED.body);
+    return status === 200 && JSON.parse(body).count > 0;
+  });
   await serves();
 });
 
