@@ -139,20 +139,18 @@ fn core(tally: &mut Tally) -> anyhow::Result<()> {
     ]))
 }
 
+/// Always these two together: features that only one of them asks for would else have the server
+/// compiled twice.
+const SERVER: [&str; 4] = ["--package", "sommos-server", "--package", "xtask"];
+
 fn server(tally: &mut Tally) -> anyhow::Result<()> {
-    tally.count(cargo([
-        "test",
-        "--package",
-        "sommos-server",
-        "--package",
-        "xtask",
-    ]))
+    tally.count(cargo(["test"]).args(SERVER))
 }
 
 fn vectors(tally: &mut Tally) -> anyhow::Result<()> {
     tally.count(cargo(["test", "--package", "sommos-tests"]))?;
     // The children of the server's sandbox run the server's binary.
-    cargo(["build", "--package", "sommos-server"]).run()?;
+    cargo(["build"]).args(SERVER).run()?;
     tally.count(cargo([
         "run",
         "--package",
@@ -183,11 +181,10 @@ fn dashboard(tally: &mut Tally) -> anyhow::Result<()> {
     toolchain::node()?;
     toolchain::chromium()?;
     node::install(Path::new("pkg"))?;
-    cargo(["build", "--package", "sommos-server"]).run()?;
+    cargo(["build"]).args(SERVER).run()?;
     tally.count(Step::new("node").args(["native-server/tests/dashboard/run.mjs"]))?;
     toolchain::prometheus()?;
-    let scraped = ["test", "--package", "sommos-server", "--test", "prometheus"];
-    tally.count(cargo(scraped))
+    tally.count(cargo(["test"]).args(SERVER).args(["--test", "prometheus"]))
 }
 
 /// The edge worker in workerd: as it is deployed, and with panics.
