@@ -46,23 +46,23 @@ pub fn node() -> anyhow::Result<String> {
     Ok(version)
 }
 
+/// Installs packages where Debian's can be had; elsewhere it does nothing, and the caller looks.
+fn debian(packages: &[&str]) -> anyhow::Result<()> {
+    let apt = |args: &[&str]| Step::new("apt-get").args(args);
+    if Path::new("/usr/bin/apt-get").exists() && apt(&["update", "-qq"]).run().is_ok() {
+        let install = ["install", "-y", "-qq", "--no-install-recommends"];
+        apt(&install).args(packages).run()?;
+    }
+    Ok(())
+}
+
 /// Installs Chromium where Debian's packages can be had.
 pub fn chromium() -> anyhow::Result<()> {
     const PROGRAM: &str = "/usr/bin/chromium";
     if Path::new(PROGRAM).exists() || std::env::var_os("CHROMIUM").is_some() {
         return Ok(());
     }
-    let apt = |args: &[&str]| Step::new("apt-get").args(args).run();
-    if Path::new("/usr/bin/apt-get").exists() && apt(&["update", "-qq"]).is_ok() {
-        let install = [
-            "install",
-            "-y",
-            "-qq",
-            "--no-install-recommends",
-            "chromium",
-        ];
-        apt(&install)?;
-    }
+    debian(&["chromium"])?;
     if !Path::new(PROGRAM).exists() {
         bail!("no Chromium: install it, or name its program in CHROMIUM");
     }
@@ -75,17 +75,7 @@ pub fn prometheus() -> anyhow::Result<()> {
     if here() {
         return Ok(());
     }
-    let apt = |args: &[&str]| Step::new("apt-get").args(args).run();
-    if Path::new("/usr/bin/apt-get").exists() && apt(&["update", "-qq"]).is_ok() {
-        let install = [
-            "install",
-            "-y",
-            "-qq",
-            "--no-install-recommends",
-            "prometheus",
-        ];
-        apt(&install)?;
-    }
+    debian(&["prometheus"])?;
     if !here() {
         bail!("no Prometheus: install prometheus and promtool, on Debian the package prometheus");
     }

@@ -215,7 +215,7 @@ impl Monitor {
 
     /// Where each figure of a category is going, from the history of the last `window_ms`, beside
     /// the window before. The window is cut into at most 240 intervals; cost O(240²) a figure,
-    /// some milliseconds in all, not under the lock.
+    /// at most 28,680 slopes, not under the lock.
     ///
     /// A counter is taken as it stands: its slope is what it grows by in an hour.
     ///

@@ -39,7 +39,7 @@ pub(super) fn rules(call: &Call) -> Result<Reply, ApiError> {
     wire::rules(&call.app.monitoring.registry).map(Reply::json)
 }
 
-/// Some milliseconds of arithmetic at most: not worth another thread.
+/// Bounded arithmetic, see `Monitor::trends`: not given to another thread.
 pub(super) fn trends(call: &Call) -> Result<Reply, ApiError> {
     let app = &call.app;
     wire::trends(&app.monitoring.registry, app.now(), call.query()).map(Reply::json)
