@@ -12,6 +12,7 @@ pub mod buffer;
 pub mod cache;
 pub mod compress;
 pub mod control;
+pub mod distributed;
 pub mod events;
 pub mod features;
 pub mod id;
