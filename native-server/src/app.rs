@@ -18,6 +18,7 @@ use sommos_core::{
     time::Timestamp,
     wire::{
         access::Tokens,
+        cache::CacheSet,
         jobs::SubmitDefaults,
         memory::{AllocationTracker, CurrentMemory, MemoryPools, MemoryStatsResponse},
         testing::TargetOrigins,
@@ -31,6 +32,7 @@ use crate::{
     cache::ShardedCache,
     config::Config,
     cors::Cors,
+    distributed::{Distributed, OwnedSet},
     executor::{TaskExecutor, sandbox_options},
     handlers::{EventHandlers, register_own},
     http::PERMIT_BYTES,
@@ -54,8 +56,10 @@ pub struct App {
     pub limiter: Option<RateLimiter>,
     /// The origins that may call.
     pub cors: Cors,
-    /// The cache.
-    pub cache: ShardedCache,
+    /// The cache: with Redis, this server's copies.
+    pub cache: Arc<ShardedCache>,
+    /// The cache that servers share, with `--redis-url`.
+    pub shared: Option<Arc<Distributed>>,
     /// Values on their way into the cache.
     pub loads: Loads,
     /// Jobs, tasks and batches.
@@ -126,16 +130,23 @@ impl App {
         let handlers = EventHandlers::default();
         register_own(&handlers)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cache = Arc::new(ShardedCache::new(
+            config.cache_max_size,
+            config.cache_max_bytes,
+            config.cache_default_ttl_ms,
+            &limits,
+        )?);
+        let shared = config
+            .distributed(&limits)?
+            .map(|shared| Distributed::new(shared, Arc::clone(&cache), Arc::clone(&clock)))
+            .transpose()
+            .context("--redis-url")?;
         Ok(Arc::new(Self {
             tokens: config.tokens()?,
             limiter: config.effective_rate_limit().map(RateLimiter::new),
             cors: Cors::new(&config.cors_origin)?,
-            cache: ShardedCache::new(
-                config.cache_max_size,
-                config.cache_max_bytes,
-                config.cache_default_ttl_ms,
-                &limits,
-            )?,
+            cache,
+            shared,
             loads: Loads::default(),
             queue,
             executor,
@@ -156,6 +167,12 @@ impl App {
             limits,
             config,
         }))
+    }
+
+    /// A set for the shared cache.
+    #[must_use]
+    pub fn owned_set(&self, set: &CacheSet<'_>) -> OwnedSet {
+        OwnedSet::new(set, self.config.cache_default_ttl_ms)
     }
 
     /// The time.

@@ -106,6 +106,28 @@ impl ShardedCache {
             .map(|answer| answer.slice(envelope::DATA_HEAD.len()..answer.len() - 1))
     }
 
+    /// Whether a value fits.
+    ///
+    /// # Errors
+    /// `TOO_LARGE` when the value alone is over the cache's limit.
+    pub fn check(&self, set: &CacheSet<'_>) -> Result<(), ApiError> {
+        let shard = self.shard(&set.key);
+        let (most, overhead) = {
+            let config = shard.config();
+            (config.max_weight_bytes, config.entry_overhead_bytes)
+        };
+        let tags: usize = set.tags.iter().map(|tag| tag.len()).sum();
+        // What tags and bookkeeping occupy is known to core alone; this is never less than it.
+        let spare =
+            overhead + 2 * (set.key.len() + tags) as u64 + 128 * (1 + set.tags.len()) as u64;
+        let weight = weight_bytes(set);
+        if weight.saturating_add(spare) > most {
+            let message = format!("an entry of {weight} bytes is over the cache's limit of {most}");
+            return Err(ApiError::new(ErrorCode::TooLarge, message).at("value"));
+        }
+        Ok(())
+    }
+
     /// Sets one value.
     ///
     /// # Errors

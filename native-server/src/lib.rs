@@ -8,6 +8,7 @@ pub mod cache;
 pub mod config;
 mod connections;
 pub mod cors;
+pub mod distributed;
 pub mod executor;
 pub mod handlers;
 pub mod http;

@@ -8,7 +8,11 @@ use std::{
     borrow::Cow,
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -21,12 +25,16 @@ use sommos_core::{
 };
 use tokio::sync::{Semaphore, watch};
 
-use crate::{app::App, warming};
+use crate::{app::App, distributed::Distributed, warming};
 
 /// Most values on their way at once: bounds the list and what waits for a turn.
 const LOADS_MAX: usize = 1024;
 /// Most files read at once.
 const READS_MAX: usize = 4;
+/// Longest time that one server alone may load a key.
+const LOCK: Duration = Duration::from_secs(10);
+/// How often a server looks whether another has loaded a key.
+const POLL: Duration = Duration::from_millis(10);
 
 /// What a load ended with: the answer of a get, or none when the loader does not have the key.
 type Outcome = Result<Option<Bytes>, ApiError>;
@@ -37,6 +45,7 @@ type LoadId = (Box<str>, Box<str>);
 pub struct Loads {
     running: Mutex<HashMap<LoadId, watch::Receiver<Option<Outcome>>>>,
     reads: Semaphore,
+    count: AtomicU64,
 }
 
 impl Default for Loads {
@@ -44,11 +53,17 @@ impl Default for Loads {
         Self {
             running: Mutex::default(),
             reads: Semaphore::new(READS_MAX),
+            count: AtomicU64::new(0),
         }
     }
 }
 
 impl Loads {
+    /// Values that were read from a loader.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
     fn running(&self) -> MutexGuard<'_, HashMap<LoadId, watch::Receiver<Option<Outcome>>>> {
         // The map is whole after every one of its operations.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
@@ -80,7 +95,11 @@ pub async fn get_or_load(
     path: PathBuf,
 ) -> Result<Bytes, ApiError> {
     let key = wanted.key.clone();
-    if let Some((answer, freshness)) = app.cache.get_stale(app.now(), &key) {
+    let found = match &app.shared {
+        Some(shared) => shared.get_stale(&key).await,
+        None => app.cache.get_stale(app.now(), &key),
+    };
+    if let Some((answer, freshness)) = found {
         if freshness == Freshness::Stale
             && let Err(error) = start(app, wanted, path)
         {
@@ -146,12 +165,50 @@ async fn run(
     path: PathBuf,
     sender: watch::Sender<Option<Outcome>>,
 ) {
-    let outcome = read(&app, wanted, path).await;
+    let outcome = match app.shared.clone() {
+        Some(shared) => read_once(&app, &shared, wanted, path).await,
+        None => read(&app, wanted, path).await,
+    };
     if let Err(error) = &outcome {
         tracing::warn!(%error, loader = %id.0, "a value could not be loaded");
     }
     app.loads.running().remove(&id);
     sender.send_replace(Some(outcome));
+}
+
+/// Reads a value that no other server is reading: waits for theirs, for the time of a lock. When
+/// nobody knows, it reads.
+async fn read_once(
+    app: &Arc<App>,
+    shared: &Distributed,
+    wanted: CacheGetOrLoad<'static>,
+    path: PathBuf,
+) -> Outcome {
+    let deadline = tokio::time::Instant::now() + LOCK;
+    let lock = loop {
+        if let Some((answer, Freshness::Fresh)) = shared.get_stale(&wanted.key).await {
+            return Ok(Some(answer));
+        }
+        let ms = LOCK.as_millis() as u64;
+        match shared.lock(&wanted.loader, &wanted.key, ms).await {
+            Ok(None) if tokio::time::Instant::now() < deadline => tokio::time::sleep(POLL).await,
+            Ok(lock) => break lock,
+            Err(_) => break None,
+        }
+    };
+    // Between the look and the lock another may have loaded it and released.
+    let found = match &lock {
+        Some(_) => shared.get_stale(&wanted.key).await,
+        None => None,
+    };
+    let outcome = match found {
+        Some((answer, Freshness::Fresh)) => Ok(Some(answer)),
+        _ => read(app, wanted, path).await,
+    };
+    if let Some(lock) = lock {
+        shared.unlock(lock).await;
+    }
+    outcome
 }
 
 async fn read(app: &Arc<App>, wanted: CacheGetOrLoad<'static>, path: PathBuf) -> Outcome {
@@ -161,6 +218,7 @@ async fn read(app: &Arc<App>, wanted: CacheGetOrLoad<'static>, path: PathBuf) ->
         .acquire()
         .await
         .map_err(|_| ApiError::new(ErrorCode::Unavailable, "shutting down"))?;
+    app.loads.count.fetch_add(1, Ordering::Relaxed);
     let app = Arc::clone(app);
     tokio::task::spawn_blocking(move || warming::load(&app, &path, &wanted))
         .await

@@ -68,6 +68,7 @@ impl Server {
             tokio::spawn(crate::monitoring::deliver(Arc::clone(&app))),
             tokio::spawn(crate::monitoring::export(Arc::clone(&app))),
             tokio::spawn(crate::handlers::dispatch(Arc::clone(&app))),
+            tokio::spawn(share(Arc::clone(&app))),
         ];
         let (drained, mut is_drained) = tokio::sync::watch::channel(false);
         let drain = {
@@ -110,6 +111,13 @@ fn warm(app: &Arc<App>) {
         Ok(warmed) => tracing::info!(warmed.warmed, warmed.missing, "cache warmed"),
         Err(error) => tracing::warn!(%error, "cache not warmed"),
     });
+}
+
+/// Keeps the connection to Redis, if there is one to keep.
+async fn share(app: Arc<App>) {
+    if let Some(shared) = &app.shared {
+        Arc::clone(shared).run().await;
+    }
 }
 
 async fn clean_up(app: Arc<App>) {

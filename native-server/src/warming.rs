@@ -17,7 +17,10 @@ use sommos_core::wire::{
     envelope,
 };
 
-use crate::app::App;
+use crate::{app::App, distributed::OwnedSet};
+
+/// Values that go to the shared cache in one question.
+const SHARED_BATCH: usize = 256;
 
 /// Warms from a file, a line at a time; with `only`, just these keys. Lines that cannot be used
 /// are counted and logged, and the rest goes on: a cold entry is no reason to stay cold altogether.
@@ -35,10 +38,18 @@ pub fn from_file(
         warmed: 0,
         missing: 0,
     };
+    let mut shared = Vec::new();
     each_line(app, path, |number, line| {
-        warm_line(app, number, line, wanted.as_mut(), ttl_ms, &mut warmed);
+        let wanted = wanted.as_mut();
+        warm_line(app, number, line, wanted, ttl_ms, &mut warmed, &mut shared);
+        if shared.len() >= SHARED_BATCH {
+            tokio::runtime::Handle::current().block_on(share(app, &mut shared));
+        }
         ControlFlow::Continue(())
     })?;
+    if !shared.is_empty() {
+        tokio::runtime::Handle::current().block_on(share(app, &mut shared));
+    }
     warmed.missing += wanted.map_or(0, |rest| rest.len());
     Ok(warmed)
 }
@@ -67,7 +78,14 @@ pub fn load(
         if !wanted.tags.is_empty() {
             set.tags.clone_from(&wanted.tags);
         }
-        if let Err(error) = app.cache.set(app.now(), &set) {
+        let kept = match &app.shared {
+            Some(shared) => {
+                let set = [app.owned_set(&set)];
+                tokio::runtime::Handle::current().block_on(shared.set_many(&set))
+            }
+            None => app.cache.set(app.now(), &set),
+        };
+        if let Err(error) = kept {
             tracing::warn!(%error, "a loaded value is not kept");
         }
         found = Some(Bytes::from(envelope::raw_data(set.value.as_bytes())));
@@ -116,6 +134,7 @@ pub async fn from_body(app: &App, mut body: Body) -> Result<CacheWarmed, ApiErro
         missing: 0,
     };
     let mut rest: Vec<u8> = Vec::new();
+    let mut shared = Vec::new();
     let mut number = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
@@ -138,8 +157,12 @@ pub async fn from_body(app: &App, mut body: Body) -> Result<CacheWarmed, ApiErro
                 None,
                 None,
                 &mut warmed,
+                &mut shared,
             );
             start += end + 1;
+            if shared.len() >= SHARED_BATCH {
+                share(app, &mut shared).await;
+            }
         }
         rest.drain(..start);
         if rest.len() > app.limits.body_bytes {
@@ -150,8 +173,20 @@ pub async fn from_body(app: &App, mut body: Body) -> Result<CacheWarmed, ApiErro
             ));
         }
     }
-    warm_line(app, number + 1, &rest, None, None, &mut warmed);
+    let last = number + 1;
+    warm_line(app, last, &rest, None, None, &mut warmed, &mut shared);
+    share(app, &mut shared).await;
     Ok(warmed)
+}
+
+/// Sends values to the cache that servers share.
+async fn share(app: &App, sets: &mut Vec<OwnedSet>) {
+    if let Some(shared) = &app.shared
+        && let Err(error) = shared.set_many(sets).await
+    {
+        tracing::warn!(%error, "values are not kept");
+    }
+    sets.clear();
 }
 
 fn warm_line(
@@ -161,6 +196,7 @@ fn warm_line(
     wanted: Option<&mut HashSet<&str>>,
     ttl_ms: Option<u64>,
     warmed: &mut CacheWarmed,
+    shared: &mut Vec<OwnedSet>,
 ) {
     let line = line.trim_ascii();
     if line.is_empty() {
@@ -171,6 +207,11 @@ fn warm_line(
             return Ok(false);
         }
         set.ttl_ms = ttl_ms.or(set.ttl_ms);
+        if app.shared.is_some() {
+            app.cache.check(&set)?;
+            shared.push(app.owned_set(&set));
+            return Ok(true);
+        }
         app.cache.set(app.now(), &set).map(|()| true)
     });
     match result {

@@ -1,21 +1,24 @@
 //! How a value is kept in the store: a head with its tags, then the JSON text, packed above a size.
 //!
 //! ```text
-//! 'S' version flags | u32 length of the JSON | u64 stale window ms | u16 tags
+//! 'S' version flags | u32 length of the JSON | u64 stale window ms | u64 fresh until | u16 tags
 //! (u16 length, bytes of the tag, u64 barrier) for each tag | the JSON, or its LZ4 block
 //! ```
-//! All numbers little-endian. The time that a value lives is the store's own (PX): clocks of
-//! servers do not meet in it.
+//! All numbers little-endian. The time that a value lives is the store's own (PX), so servers need
+//! not agree on a clock; `fresh until` is the writer's clock and can only shorten it.
 
 use std::borrow::Cow;
 
-use crate::compress::{pack_block, unpack_block};
+use crate::{
+    compress::{pack_block, unpack_block},
+    time::Timestamp,
+};
 
 const MAGIC: u8 = b'S';
 const VERSION: u8 = 1;
 const PACKED: u8 = 1;
 /// Bytes before the tags.
-const HEAD_BYTES: usize = 17;
+const HEAD_BYTES: usize = 25;
 
 /// A tag of a value and the barrier that the tag had when the value was written. The value holds
 /// while the tag's barrier is not above it.
@@ -34,6 +37,8 @@ pub struct SharedEntry<'a> {
     pub value: Cow<'a, str>,
     /// How long it is stale at the end of its time, ms.
     pub stale_ms: u64,
+    /// Until when it is fresh, by the clock of the writer.
+    pub fresh_until: Timestamp,
     /// Its tags.
     pub tags: Vec<Tag<'a>>,
 }
@@ -71,6 +76,7 @@ impl<'a> SharedEntry<'a> {
         bytes.extend([MAGIC, VERSION, flags]);
         bytes.extend((raw.len() as u32).to_le_bytes());
         bytes.extend(self.stale_ms.to_le_bytes());
+        bytes.extend(self.fresh_until.0.to_le_bytes());
         bytes.extend((self.tags.len() as u16).to_le_bytes());
         for tag in &self.tags {
             bytes.extend((tag.name.len() as u16).to_le_bytes());
@@ -96,6 +102,7 @@ impl<'a> SharedEntry<'a> {
             return Err(EntryError::TooLarge(len, value_max));
         }
         let stale_ms = u64::from_le_bytes(take(&mut rest)?);
+        let fresh_until = Timestamp(u64::from_le_bytes(take(&mut rest)?));
         let count = u16::from_le_bytes(take(&mut rest)?);
         let tags = (0..count)
             .map(|_| take_tag(&mut rest))
@@ -108,8 +115,18 @@ impl<'a> SharedEntry<'a> {
         Ok(Self {
             value,
             stale_ms,
+            fresh_until,
             tags,
         })
+    }
+
+    /// How long a copy may be fresh and then stale, ms, when the store says that the value lives
+    /// for another `left_ms`.
+    #[must_use]
+    pub fn times_left(&self, now: Timestamp, left_ms: u64) -> (u64, u64) {
+        let fresh = left_ms.saturating_sub(self.stale_ms);
+        let fresh = fresh.min(self.fresh_until.ms_since(now));
+        (fresh, self.stale_ms.min(left_ms - fresh))
     }
 }
 

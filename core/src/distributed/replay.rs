@@ -1,6 +1,6 @@
 //! Changes that wait for the store: the newest of each key, in the order in which they were made.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hashbrown::HashMap;
 
@@ -17,7 +17,7 @@ pub enum Change {
         /// The key.
         key: Box<str>,
         /// Its bytes in the store.
-        entry: Vec<u8>,
+        entry: Arc<[u8]>,
         /// Fresh and stale time together, ms.
         ttl_ms: u64,
     },
@@ -123,7 +123,10 @@ impl Replay {
         self.changes.insert(self.next, waiting);
         self.next += 1;
         while self.changes.len() > self.max || self.stats.bytes > self.bytes_max {
-            self.pop();
+            let Some((&oldest, _)) = self.changes.first_key_value() else {
+                break;
+            };
+            self.forget(oldest);
             self.stats.dropped += 1;
         }
     }
@@ -141,40 +144,41 @@ impl Replay {
         self.changes.is_empty()
     }
 
-    /// Takes up to `max` of the oldest, with the time that they waited, ms. A set that would have
-    /// expired by now, or whose rest is nothing, is dropped.
-    pub fn drain(&mut self, now: Timestamp, max: usize) -> Vec<Change> {
+    /// Up to `max` of the oldest, which stay in the log until [`Self::sent`]; `ttl_ms` is what is
+    /// left of it at `now`. A set whose time is over is dropped.
+    pub fn batch(&mut self, now: Timestamp, max: usize) -> Vec<(u64, Change)> {
         let mut out = Vec::new();
-        while out.len() < max {
-            let Some(mut waiting) = self.pop() else {
+        let mut over = Vec::new();
+        for (&seq, waiting) in &self.changes {
+            if out.len() == max {
                 break;
-            };
-            if let Change::Set { ttl_ms, .. } = &mut waiting.change {
+            }
+            let mut change = waiting.change.clone();
+            if let Change::Set { ttl_ms, .. } = &mut change {
                 *ttl_ms = ttl_ms.saturating_sub(now.ms_since(waiting.at));
                 if *ttl_ms == 0 {
-                    self.stats.dropped += 1;
+                    over.push(seq);
                     continue;
                 }
             }
-            out.push(waiting.change);
+            out.push((seq, change));
         }
+        self.stats.dropped += over.len() as u64;
+        over.into_iter().for_each(|seq| self.forget(seq));
         out
     }
 
-    /// What [`Self::drain`] gave is in the store.
-    pub fn sent(&mut self, count: usize) {
-        self.stats.replayed += count as u64;
+    /// The store has this change of [`Self::batch`]. A newer one of its key stays.
+    pub fn sent(&mut self, seq: u64) {
+        self.stats.replayed += 1;
+        self.forget(seq);
     }
 
-    /// The sending failed: they go back, before what came since, unless that made them void.
-    pub fn give_back(&mut self, now: Timestamp, changes: Vec<Change>) {
-        let later: Vec<_> = std::mem::take(&mut self.changes).into_values().collect();
-        self.empty();
-        for change in changes {
-            self.push(now, change);
-        }
-        for waiting in later {
-            self.push(waiting.at, waiting.change);
+    fn forget(&mut self, seq: u64) {
+        if let Some(waiting) = self.take(seq)
+            && let Some(key) = waiting.change.key()
+        {
+            self.by_key.remove(key);
         }
     }
 
@@ -185,15 +189,6 @@ impl Replay {
             waiting: self.changes.len(),
             ..self.stats
         }
-    }
-
-    fn pop(&mut self) -> Option<Waiting> {
-        let (&seq, _) = self.changes.first_key_value()?;
-        let waiting = self.take(seq)?;
-        if let Some(key) = waiting.change.key() {
-            self.by_key.remove(key);
-        }
-        Some(waiting)
     }
 
     fn take(&mut self, seq: u64) -> Option<Waiting> {

@@ -104,7 +104,7 @@ fn trust_ends_at_the_bound() {
 fn set(key: &str, value: &str) -> Change {
     Change::Set {
         key: key.into(),
-        entry: value.into(),
+        entry: value.as_bytes().into(),
         ttl_ms: 1000,
     }
 }
@@ -116,20 +116,19 @@ fn a_log_keeps_the_newest_of_a_key_in_order() {
     log.push(at(0), set("b", "1"));
     log.push(at(5), set("a", "2"));
     log.push(at(5), Change::InvalidateTag { tag: "t".into() });
-    assert!(matches!(log.get("a"), Some(Change::Set { entry, .. }) if entry == b"2"));
-    let drained = log.drain(at(105), 2);
-    assert!(matches!(&drained[0], Change::Set { key, ttl_ms: 895, .. } if &**key == "b"));
-    assert!(matches!(&drained[1], Change::Set { key, ttl_ms: 900, .. } if &**key == "a"));
-    // They could not be sent, and b changed meanwhile.
+    assert!(matches!(log.get("a"), Some(Change::Set { entry, .. }) if **entry == *b"2"));
+    let batch = log.batch(at(105), 2);
+    assert!(matches!(&batch[0].1, Change::Set { key, ttl_ms: 895, .. } if &**key == "b"));
+    assert!(matches!(&batch[1].1, Change::Set { key, ttl_ms: 900, .. } if &**key == "a"));
+    assert_eq!(log.stats().waiting, 3, "they wait until they are there");
+    // b changes while the batch is under way.
     log.push(at(106), Change::Remove { key: "b".into() });
-    log.give_back(at(106), drained);
-    let keys: Vec<_> = log
-        .drain(at(106), 9)
-        .into_iter()
-        .map(|c| format!("{c:?}"))
-        .collect();
-    assert_eq!(keys.len(), 3);
-    assert!(keys[0].contains("\"a\"") && keys[1].contains("Tag") && keys[2].contains("Remove"));
+    batch.iter().for_each(|(seq, _)| log.sent(*seq));
+    assert!(log.get("a").is_none());
+    assert_eq!(log.get("b"), Some(&Change::Remove { key: "b".into() }));
+    let rest = log.batch(at(106), 9);
+    assert_eq!(rest.len(), 2);
+    rest.iter().for_each(|(seq, _)| log.sent(*seq));
     assert_eq!(log.stats().superseded, 2);
     assert!(log.is_empty() && log.stats().bytes == 0);
 }
@@ -143,9 +142,15 @@ fn a_full_log_drops_the_oldest_and_counts() {
     assert!(log.get("a").is_none());
     assert_eq!((log.stats().waiting, log.stats().dropped), (2, 1));
     log.push(at(0), Change::Clear);
-    assert_eq!(log.drain(at(0), 9), [Change::Clear]);
+    let batch = log.batch(at(0), 9);
+    assert_eq!(
+        batch.iter().map(|b| &b.1).collect::<Vec<_>>(),
+        [&Change::Clear]
+    );
+    log.sent(batch[0].0);
     log.push(at(0), set("old", "1"));
-    assert!(log.drain(at(1000), 9).is_empty(), "its time is over");
+    assert!(log.batch(at(1000), 9).is_empty(), "its time is over");
+    assert!(log.is_empty());
     let mut none = Replay::new(0, 0);
     none.push(at(0), set("a", "1"));
     assert!(none.is_empty());
@@ -156,12 +161,18 @@ fn bytes_that_are_no_entry_are_refused() {
     let entry = SharedEntry {
         value: Cow::Borrowed("[1,2,3]"),
         stale_ms: 5,
+        fresh_until: at(77),
         tags: vec![Tag {
             name: "wine",
             barrier: 9,
         }],
     };
     let bytes = entry.encode(usize::MAX);
+    let times = |now, left| entry.times_left(at(now), left);
+    assert_eq!(times(0, 30), (25, 5));
+    assert_eq!(times(70, 30), (7, 5), "the writer's clock shortens it");
+    assert_eq!(times(80, 30), (0, 5));
+    assert_eq!(times(0, 3), (0, 3));
     assert_eq!(SharedEntry::decode(&bytes, 7), Ok(entry));
     assert_eq!(
         SharedEntry::decode(&bytes, 6),
@@ -187,7 +198,7 @@ proptest! {
         pack_from in 0usize..400,
     ) {
         let tags = names.iter().map(|(name, barrier)| Tag { name, barrier: *barrier }).collect();
-        let entry = SharedEntry { value: Cow::Borrowed(&value), stale_ms, tags };
+        let entry = SharedEntry { value: Cow::Borrowed(&value), stale_ms, fresh_until: at(stale_ms / 2), tags };
         let bytes = entry.encode(pack_from);
         prop_assert_eq!(SharedEntry::decode(&bytes, value.len()).unwrap(), entry);
     }

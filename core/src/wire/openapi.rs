@@ -298,6 +298,7 @@ fn shape(route: Route, s: &mut Schemas) -> Shape {
     let any = || json!({});
     match route {
         Route::CacheStats => get(s.data::<cache::CacheStatsResponse>()),
+        Route::CacheDistributedStats => get(s.data::<cache::DistributedStatsResponse>()),
         Route::CacheSet => post(s.of::<cache::CacheSetRequest<'_>>(), message),
         Route::CacheGet => Shape {
             errors: &[ErrorCode::KeyNotFound],

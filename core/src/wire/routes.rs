@@ -94,6 +94,7 @@ impl Route {
             | Self::AlertResolve
             | Self::Prometheus => Part::Monitoring,
             Self::HealthLive
+            | Self::CacheDistributedStats
             | Self::HealthReady
             | Self::TestLoad
             | Self::TestMemory
@@ -176,6 +177,7 @@ const fn position(text: &str, byte: u8) -> Option<usize> {
 
 routes! {
     CacheStats      GET    "/api/performance/cache/stats"                 Read   "Cache statistics";
+    CacheDistributedStats GET "/api/performance/cache/distributed/stats"  Read   "The cache that servers share: nodes, lag, breaker, waiting writes";
     CacheSet        POST   "/api/performance/cache/set"                   Write  "Set a value, optionally with a time to live";
     CacheGet        GET    "/api/performance/cache/get/{key}"             Read   "Get a value by its key";
     CacheDelete     DELETE "/api/performance/cache/delete/{key}"          Write  "Delete one value";

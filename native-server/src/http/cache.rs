@@ -22,36 +22,69 @@ pub(super) fn get(call: &Call) -> Result<Reply, ApiError> {
         .ok_or_else(wire::key_not_found)
 }
 
+/// As [`get`], where other servers may have the value.
+pub(super) async fn get_shared(app: Arc<App>, param: String) -> Result<Reply, ApiError> {
+    let key = wire::decode_path_key(&param, &app.limits)?;
+    let answer = match &app.shared {
+        Some(shared) => shared.get(&key).await,
+        None => app.cache.get(app.now(), &key),
+    };
+    answer.map(Reply::json).ok_or_else(wire::key_not_found)
+}
+
+pub(super) async fn distributed_stats(app: Arc<App>) -> Result<Reply, ApiError> {
+    let mut stats = match &app.shared {
+        Some(shared) => shared.stats().await,
+        None => wire::DistributedStatsResponse::default(),
+    };
+    stats.origin_loads = app.loads.count();
+    Ok(Reply::json(envelope::data(&stats)?))
+}
+
 pub(super) async fn set(call: Call) -> Result<Reply, ApiError> {
     let (app, held) = call.body().await?;
     let size = held.bytes.len();
     let inner = Arc::clone(&app);
-    cpu(&app, size, move || {
+    let shared = cpu(&app, size, move || {
         let set = wire::CacheSetRequest::decode(&held.bytes, &inner.limits)?;
-        inner.cache.set(inner.now(), &set)
+        if inner.shared.is_some() {
+            return Ok(Some(inner.owned_set(&set)));
+        }
+        inner.cache.set(inner.now(), &set).map(|()| None)
     })
     .await?;
+    if let (Some(set), Some(shared)) = (shared, &app.shared) {
+        Box::pin(shared.set_many(&[set])).await?;
+    }
     Ok(Reply::json(envelope::message(wire::CACHED)))
 }
 
-pub(super) fn delete(call: &Call) -> Result<Reply, ApiError> {
-    let app = &call.app;
-    let key = wire::decode_path_key(&call.param, &app.limits)?;
-    if app.cache.remove(app.now(), &key) {
+pub(super) async fn delete(app: Arc<App>, param: String) -> Result<Reply, ApiError> {
+    let key = wire::decode_path_key(&param, &app.limits)?;
+    let removed = match &app.shared {
+        Some(shared) => shared.remove(&key).await,
+        None => app.cache.remove(app.now(), &key),
+    };
+    if removed {
         return Ok(Reply::json(envelope::message(wire::DELETED)));
     }
     Err(wire::key_not_found())
 }
 
-pub(super) fn clear(call: &Call) -> Result<Reply, ApiError> {
-    let count = call.app.cache.clear();
+pub(super) async fn clear(app: Arc<App>) -> Result<Reply, ApiError> {
+    let count = match &app.shared {
+        Some(shared) => shared.clear().await,
+        None => app.cache.clear(),
+    };
     Ok(Reply::json(envelope::message(&wire::cleared(count))))
 }
 
-pub(super) fn invalidate_tag(call: &Call) -> Result<Reply, ApiError> {
-    let app = &call.app;
-    let tag = wire::decode_path_tag(&call.param, &app.limits)?;
-    let count = app.cache.invalidate_tag(app.now(), &tag);
+pub(super) async fn invalidate_tag(app: Arc<App>, param: String) -> Result<Reply, ApiError> {
+    let tag = wire::decode_path_tag(&param, &app.limits)?;
+    let count = match &app.shared {
+        Some(shared) => shared.invalidate_tag(&tag).await,
+        None => app.cache.invalidate_tag(app.now(), &tag),
+    };
     Ok(Reply::json(envelope::message(&wire::invalidated(count))))
 }
 
@@ -70,6 +103,13 @@ pub(super) async fn get_many(call: Call) -> Result<Reply, ApiError> {
     let (app, held) = call.body().await?;
     let size = held.bytes.len();
     let inner = Arc::clone(&app);
+    if let Some(shared) = &app.shared {
+        let keys = wire::CacheGetManyRequest::decode(&held.bytes, &app.limits)?;
+        let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
+        let found = shared.get_values(&keys).await;
+        let found = keys.iter().copied().zip(found);
+        return wire::encode_many(found, app.limits.result_bytes).map(Reply::json);
+    }
     let answer = cpu(&app, size, move || {
         let keys = wire::CacheGetManyRequest::decode(&held.bytes, &inner.limits)?;
         let now = inner.now();
@@ -86,14 +126,21 @@ pub(super) async fn set_many(call: Call) -> Result<Reply, ApiError> {
     let (app, held) = call.body().await?;
     let size = held.bytes.len();
     let inner = Arc::clone(&app);
-    let count = cpu(&app, size, move || {
+    let (count, shared) = cpu(&app, size, move || {
         let sets = wire::CacheSetManyRequest::decode(&held.bytes, &inner.limits)?;
+        if inner.shared.is_some() {
+            let owned = sets.iter().map(|set| inner.owned_set(set)).collect();
+            return Ok((sets.len(), owned));
+        }
         let now = inner.now();
         sets.iter()
             .try_for_each(|set| inner.cache.set(now, set))
-            .map(|()| sets.len())
+            .map(|()| (sets.len(), Vec::new()))
     })
     .await?;
+    if let Some(remote) = &app.shared {
+        remote.set_many(&shared).await?;
+    }
     Ok(Reply::json(envelope::data(&wire::CacheSetManyResponse {
         set: count,
     })?))

@@ -166,7 +166,7 @@ fn unlimited(info: &RouteInfo) -> bool {
 async fn handle(route: Route, call: Call) -> Result<Reply, ApiError> {
     match route {
         Route::CacheSet => cache::set(call).await,
-        Route::CacheGet => cache::get(&call),
+        Route::CacheGet if call.app.shared.is_none() => cache::get(&call),
         // On the heap: else each of the calls above would carry, and move, room for the largest.
         other => Box::pin(handle_other(other, call)).await,
     }
@@ -174,14 +174,16 @@ async fn handle(route: Route, call: Call) -> Result<Reply, ApiError> {
 
 async fn handle_other(route: Route, call: Call) -> Result<Reply, ApiError> {
     match route {
+        Route::CacheGet => cache::get_shared(call.app, call.param).await,
         Route::CacheStats => cache::stats(&call),
-        Route::CacheDelete => cache::delete(&call),
-        Route::CacheClear => cache::clear(&call),
+        Route::CacheDistributedStats => cache::distributed_stats(call.app).await,
+        Route::CacheDelete => cache::delete(call.app, call.param).await,
+        Route::CacheClear => cache::clear(call.app).await,
         Route::CacheGetMany => cache::get_many(call).await,
         Route::CacheSetMany => cache::set_many(call).await,
         Route::CacheKeys => cache::keys(&call),
         Route::CacheGetOrLoad => cache::get_or_load(call).await,
-        Route::CacheInvalidateTag => cache::invalidate_tag(&call),
+        Route::CacheInvalidateTag => cache::invalidate_tag(call.app, call.param).await,
         Route::CacheWarm => cache::warm(call).await,
         Route::MemoryStats => memory::stats(&call),
         Route::MemoryAllocate => memory::allocate(call).await,

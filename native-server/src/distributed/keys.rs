@@ -1,0 +1,130 @@
+//! How keys are named in Redis, and the scripts that run there.
+//!
+//! What begins with `PREFIX:` is tracked: a change of it is told to every server. Locks and the
+//! list of servers have other prefixes, for nobody keeps copies of them.
+
+/// Longest time that a value lives in Redis, ms: 30 days. Barriers of tags live as long, so that
+/// none is forgotten before the values that it forbids.
+pub(super) const TTL_MAX_MS: u64 = 30 * 86_400_000;
+
+/// Sets a tag's barrier to Redis' own time in microseconds, above the one before; gives it.
+pub(super) const RAISE_BARRIER: &str = "\
+local t = redis.call('TIME')
+local n = t[1] * 1000000 + t[2]
+local o = tonumber(redis.call('GET', KEYS[1]) or '0')
+if n <= o then n = o + 1 end
+local s = string.format('%.0f', n)
+redis.call('SET', KEYS[1], s, 'PX', ARGV[1])
+return s";
+
+/// Removes a lock if it is still its owner's.
+pub(super) const RELEASE: &str =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+
+/// The names of keys under one prefix.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    prefix: Box<str>,
+}
+
+/// What a tracked key stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Tracked<'a> {
+    /// A value of this epoch.
+    Value(u64, &'a str),
+    /// The barrier of a tag.
+    Barrier(&'a str),
+    /// The epoch: everything was cleared.
+    Epoch,
+}
+
+impl Keys {
+    /// Names that begin with `prefix`.
+    pub(super) fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.into(),
+        }
+    }
+
+    /// What all tracked keys begin with.
+    pub(super) fn tracked_prefix(&self) -> String {
+        format!("{}:", self.prefix)
+    }
+
+    /// The number that goes up when everything is cleared.
+    pub(super) fn epoch(&self) -> String {
+        format!("{}:epoch", self.prefix)
+    }
+
+    /// A value.
+    pub(super) fn value(&self, epoch: u64, key: &str) -> String {
+        format!("{}:v:{epoch}:{key}", self.prefix)
+    }
+
+    /// The pattern of all values of an epoch.
+    pub(super) fn values(&self, epoch: u64) -> String {
+        let mut escaped = String::new();
+        for c in self.prefix.chars() {
+            if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
+                escaped.push('\\');
+            }
+            escaped.push(c);
+        }
+        format!("{escaped}:v:{epoch}:*")
+    }
+
+    /// The barrier of a tag.
+    pub(super) fn barrier(&self, tag: &str) -> String {
+        format!("{}:t:{tag}", self.prefix)
+    }
+
+    /// The lock of a key that is being loaded.
+    pub(super) fn lock(&self, loader: &str, key: &str) -> String {
+        format!("{}-lock:{}:{loader}:{key}", self.prefix, loader.len())
+    }
+
+    /// The set of servers that were seen.
+    pub(super) fn nodes(&self) -> String {
+        format!("{}-nodes", self.prefix)
+    }
+
+    /// The sign of life of a server.
+    pub(super) fn node(&self, id: &str) -> String {
+        format!("{}-node:{id}", self.prefix)
+    }
+
+    /// What a key that Redis tells of stands for.
+    pub(super) fn tracked<'a>(&self, name: &'a str) -> Option<Tracked<'a>> {
+        let rest = name.strip_prefix(&*self.prefix)?.strip_prefix(':')?;
+        if rest == "epoch" {
+            return Some(Tracked::Epoch);
+        }
+        if let Some(tag) = rest.strip_prefix("t:") {
+            return Some(Tracked::Barrier(tag));
+        }
+        let (epoch, key) = rest.strip_prefix("v:")?.split_once(':')?;
+        Some(Tracked::Value(epoch.parse().ok()?, key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_were_made() {
+        let keys = Keys::new("sommos");
+        assert_eq!(
+            keys.tracked(&keys.value(3, "a:b")),
+            Some(Tracked::Value(3, "a:b"))
+        );
+        assert_eq!(
+            keys.tracked(&keys.barrier("v:1")),
+            Some(Tracked::Barrier("v:1"))
+        );
+        assert_eq!(keys.tracked(&keys.epoch()), Some(Tracked::Epoch));
+        assert_eq!(keys.tracked("sommos-lock:1:a:b"), None);
+        assert_eq!(keys.tracked("other:v:1:k"), None);
+        assert_ne!(keys.lock("a", "b:c"), keys.lock("a:b", "c"));
+    }
+}

@@ -1,0 +1,211 @@
+//! The connection to Redis and its breaker: commands with a time limit, and who is told when it
+//! fails.
+
+use std::sync::{
+    Mutex, MutexGuard, PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use redis::{
+    AsyncConnectionConfig, Client, FromRedisValue, Pipeline, ProtocolVersion, PushInfo,
+    aio::MultiplexedConnection,
+};
+use sommos_core::{
+    distributed::{Breaker, BreakerState},
+    time::Timestamp,
+};
+use tokio::{sync::Notify, time::Instant};
+
+use super::config::DistributedConfig;
+
+/// Why Redis gave no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// It failed before and is not asked until it answers again.
+    #[error("Redis is not asked until it answers again")]
+    Open,
+    /// It took longer than the hard timeout.
+    #[error("Redis did not answer within {0} ms")]
+    Timeout(u128),
+    /// It or the connection failed.
+    #[error("Redis failed: {0}")]
+    Failed(String),
+}
+
+/// Counters of the connection.
+#[derive(Debug, Default)]
+pub(super) struct LinkCounters {
+    /// Connections that were made after the first.
+    pub reconnects: AtomicU64,
+    /// Commands that took too long.
+    pub timeouts: AtomicU64,
+    /// Commands that failed otherwise.
+    pub failures: AtomicU64,
+    /// Round trip of the last sign of life, µs.
+    pub lag_us: AtomicU64,
+}
+
+/// The connection.
+pub(super) struct Link {
+    client: Client,
+    hard: std::time::Duration,
+    connection: RwLock<Option<MultiplexedConnection>>,
+    breaker: Mutex<Breaker>,
+    /// Notified when the connection must be made anew.
+    pub(super) broken: Notify,
+    pub(super) counters: LinkCounters,
+    start: Instant,
+}
+
+impl Link {
+    pub(super) fn new(config: &DistributedConfig) -> Result<Self, LinkError> {
+        let failed = |error: redis::RedisError| LinkError::Failed(error.to_string());
+        let client = Client::open(config.url.as_str()).map_err(failed)?;
+        let info = client.get_connection_info().clone();
+        let settings = info.redis_settings().clone();
+        let settings = settings.set_protocol(ProtocolVersion::RESP3);
+        let client = Client::open(info.set_redis_settings(settings)).map_err(failed)?;
+        let mut breaker = Breaker::new(config.breaker);
+        // It has not answered yet.
+        breaker.trip(Timestamp::ZERO);
+        Ok(Self {
+            client,
+            hard: config.hard,
+            connection: RwLock::new(None),
+            breaker: Mutex::new(breaker),
+            broken: Notify::new(),
+            counters: LinkCounters::default(),
+            start: Instant::now(),
+        })
+    }
+
+    /// Milliseconds since the link was made: a clock that nobody sets.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn state(&self) -> BreakerState {
+        self.breaker().state()
+    }
+
+    pub(super) fn opened(&self) -> u64 {
+        // The first time is the start.
+        self.breaker().opened().saturating_sub(1)
+    }
+
+    /// Whether commands of requests are sent.
+    pub(super) fn is_closed(&self) -> bool {
+        self.breaker().is_closed()
+    }
+
+    /// Whether it is time to try a new connection; if so, the caller must say how it went.
+    pub(super) fn probe(&self) -> bool {
+        self.breaker().probe(self.now())
+    }
+
+    pub(super) fn next_probe(&self) -> Option<Timestamp> {
+        self.breaker().next_deadline()
+    }
+
+    pub(super) fn probed(&self, ok: bool) {
+        let now = self.now();
+        let mut breaker = self.breaker();
+        match ok {
+            true => breaker.succeeded(),
+            false => breaker.failed(now),
+        }
+    }
+
+    /// The connection is gone: nothing is sent until another is made.
+    pub(super) fn trip(&self) {
+        self.breaker().trip(self.now());
+        self.replace(None);
+        self.broken.notify_one();
+    }
+
+    fn replace(&self, connection: Option<MultiplexedConnection>) {
+        *self
+            .connection
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = connection;
+    }
+
+    /// Makes a connection and keeps it; `pushed` gets what Redis tells unasked, in the order of
+    /// its answers.
+    pub(super) async fn connect(
+        &self,
+        pushed: impl Fn(PushInfo) -> Result<(), std::convert::Infallible> + Send + Sync + 'static,
+    ) -> Result<(), LinkError> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.hard))
+            .set_response_timeout(Some(self.hard))
+            .set_push_sender(pushed);
+        let made = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config);
+        let connection = tokio::time::timeout(2 * self.hard, made)
+            .await
+            .map_err(|_| LinkError::Timeout(2 * self.hard.as_millis()))?
+            .map_err(|error| LinkError::Failed(error.to_string()))?;
+        self.replace(Some(connection));
+        Ok(())
+    }
+
+    /// Sends commands for a request: refused while the breaker is open.
+    ///
+    /// # Errors
+    /// [`LinkError`]; never later than the hard timeout.
+    pub(super) async fn ask<T: FromRedisValue>(&self, pipe: &Pipeline) -> Result<T, LinkError> {
+        if !self.is_closed() {
+            return Err(LinkError::Open);
+        }
+        let answer = self.send(pipe).await;
+        match &answer {
+            Ok(_) => self.breaker().succeeded(),
+            Err(_) => {
+                let now = self.now();
+                let mut breaker = self.breaker();
+                breaker.failed(now);
+                if !breaker.is_closed() {
+                    drop(breaker);
+                    self.replace(None);
+                    self.broken.notify_one();
+                }
+            }
+        }
+        answer
+    }
+
+    /// Sends commands whatever the breaker says: for its probe.
+    pub(super) async fn send<T: FromRedisValue>(&self, pipe: &Pipeline) -> Result<T, LinkError> {
+        let connection = self
+            .connection
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(mut connection) = connection else {
+            return Err(LinkError::Open);
+        };
+        let counters = &self.counters;
+        match tokio::time::timeout(self.hard, pipe.query_async(&mut connection)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) if error.is_timeout() => {
+                counters.timeouts.fetch_add(1, Ordering::Relaxed);
+                Err(LinkError::Timeout(self.hard.as_millis()))
+            }
+            Ok(Err(error)) => {
+                counters.failures.fetch_add(1, Ordering::Relaxed);
+                Err(LinkError::Failed(error.to_string()))
+            }
+            Err(_) => {
+                counters.timeouts.fetch_add(1, Ordering::Relaxed);
+                Err(LinkError::Timeout(self.hard.as_millis()))
+            }
+        }
+    }
+}

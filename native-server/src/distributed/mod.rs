@@ -1,0 +1,188 @@
+//! The cache of several servers: Redis between them, and copies of it in each.
+//!
+//! Redis tells which keys changed (client tracking, RESP3), and [`sommos_core::distributed`]
+//! decides which copies may be kept. A request never waits longer than the hard timeout, and none
+//! fails because Redis does.
+
+mod config;
+mod keys;
+mod link;
+mod lock;
+mod reads;
+mod stats;
+mod upkeep;
+mod writes;
+
+pub use config::{DistributedConfig, OutageWrites, Writes};
+pub use link::LinkError;
+pub use lock::Lock;
+pub use writes::OwnedSet;
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use sommos_core::{
+    distributed::{Coherence, Flight, Replay, Trust},
+    time::Timestamp,
+};
+use tokio::sync::Notify;
+
+use crate::{cache::ShardedCache, queue::Clock};
+use keys::Keys;
+use link::Link;
+
+/// Stands for an epoch that must be asked for.
+const UNKNOWN: u64 = u64::MAX;
+
+/// Counters of the shared cache.
+#[derive(Debug, Default)]
+struct Counters {
+    remote_hits: AtomicU64,
+    remote_misses: AtomicU64,
+    fallbacks: AtomicU64,
+    soft_timeouts: AtomicU64,
+    invalidations: AtomicU64,
+    resyncs: AtomicU64,
+    dropped_writes: AtomicU64,
+}
+
+impl Counters {
+    fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The second level of one server's cache.
+pub struct Distributed {
+    config: DistributedConfig,
+    keys: Keys,
+    local: Arc<ShardedCache>,
+    clock: Clock,
+    link: Link,
+    coherence: Mutex<Coherence>,
+    replay: Mutex<Replay>,
+    epoch: AtomicU64,
+    counters: Counters,
+    /// Notified when changes wait to be sent.
+    waiting: Notify,
+}
+
+impl Distributed {
+    /// The second level of `local`. Nothing is connected until [`Self::run`] runs.
+    ///
+    /// # Errors
+    /// When the address of Redis cannot be read.
+    pub fn new(
+        config: DistributedConfig,
+        local: Arc<ShardedCache>,
+        clock: Clock,
+    ) -> Result<Arc<Self>, LinkError> {
+        let replay = match config.outage {
+            OutageWrites::Drop if config.writes == Writes::Through => Replay::new(0, 0),
+            _ => Replay::new(config.replay_max, config.replay_bytes),
+        };
+        Ok(Arc::new(Self {
+            keys: Keys::new(&config.prefix),
+            link: Link::new(&config)?,
+            local,
+            clock,
+            coherence: Mutex::default(),
+            replay: Mutex::new(replay),
+            epoch: AtomicU64::new(UNKNOWN),
+            counters: Counters::default(),
+            waiting: Notify::new(),
+            config,
+        }))
+    }
+
+    fn coherence(&self) -> MutexGuard<'_, Coherence> {
+        // Whole after each of its operations.
+        self.coherence
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn replay(&self) -> MutexGuard<'_, Replay> {
+        self.replay.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far the copies may be trusted.
+    fn trust(&self) -> Trust {
+        let synced = self.coherence().synced_at();
+        let (lease, stale) = (self.config.lease_ms, self.config.stale_ms);
+        Trust::at(self.link.now(), synced, lease, stale)
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    fn begin(&self, key: &str, writes: bool) -> InFlight<'_> {
+        let flight = self.coherence().begin(key, writes);
+        InFlight {
+            cache: self,
+            flight,
+            writes,
+            landed: false,
+        }
+    }
+
+    /// The epoch of the values, asked for when it is not known.
+    async fn epoch(&self) -> Result<u64, LinkError> {
+        let known = self.epoch.load(Ordering::Acquire);
+        if known != UNKNOWN {
+            return Ok(known);
+        }
+        let era = self.coherence().era();
+        let mut pipe = redis::pipe();
+        pipe.cmd("GET").arg(self.keys.epoch());
+        let (epoch,): (Option<u64>,) = self.link.ask(&pipe).await?;
+        let epoch = epoch.unwrap_or(0);
+        let coherence = self.coherence();
+        if coherence.era() == era {
+            self.epoch.store(epoch, Ordering::Release);
+        }
+        drop(coherence);
+        Ok(epoch)
+    }
+
+    /// Forgets every copy: something happened that concerns all.
+    fn forget_all(&self) {
+        let mut coherence = self.coherence();
+        coherence.all_changed();
+        self.epoch.store(UNKNOWN, Ordering::Release);
+        drop(coherence);
+        self.local.clear();
+    }
+}
+
+/// A read or write under way: whoever gives up on it leaves no copy behind.
+struct InFlight<'a> {
+    cache: &'a Distributed,
+    flight: Flight,
+    writes: bool,
+    landed: bool,
+}
+
+impl InFlight<'_> {
+    /// Its answer came; whether a copy may be kept.
+    fn land(mut self) -> bool {
+        self.landed = true;
+        self.cache.coherence().land(&self.flight)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if self.landed {
+            return;
+        }
+        self.cache.coherence().land(&self.flight);
+        if self.writes {
+            // Whether Redis has it is not known.
+            self.cache.local.remove(self.cache.now(), self.flight.key());
+        }
+    }
+}
