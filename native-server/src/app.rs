@@ -137,7 +137,8 @@ impl App {
             &limits,
         )?);
         let shared = config
-            .distributed(&limits)?
+            .redis
+            .distributed(config.listen, &limits)?
             .map(|shared| Distributed::new(shared, Arc::clone(&cache), Arc::clone(&clock)))
             .transpose()
             .context("--redis-url")?;

@@ -2,9 +2,11 @@
 
 mod alerts;
 mod otlp;
+mod redis;
 
 pub use alerts::AlertConfig;
 pub use otlp::OtlpConfig;
+pub use redis::RedisConfig;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -17,12 +19,7 @@ use clap::{Parser, ValueEnum};
 use sommos_core::limits::Limits;
 use tokio::sync::Semaphore;
 
-use sommos_core::{
-    distributed::BreakerConfig,
-    wire::{access::Tokens, routes::Scope, testing::TargetOrigins},
-};
-
-use crate::distributed::{DistributedConfig, OutageWrites, Writes};
+use sommos_core::wire::{access::Tokens, routes::Scope, testing::TargetOrigins};
 
 /// The performance engine of SommOS: cache, jobs, batches, parallel tasks, monitoring.
 #[derive(Debug, Clone, Parser)]
@@ -156,43 +153,9 @@ pub struct Config {
     #[arg(long, env = "SOMMOS_MEMORY_LIMIT_BYTES", default_value_t = 100 << 20)]
     pub memory_limit_bytes: u64,
 
-    /// Redis that several servers share: redis://[user:password@]host:port[/db]. None: this server
-    /// works alone.
-    #[arg(long, env = "SOMMOS_REDIS_URL", hide_env_values = true)]
-    pub redis_url: Option<String>,
-    /// What the names of this system's keys in Redis begin with.
-    #[arg(long, env = "SOMMOS_REDIS_PREFIX", default_value = "sommos")]
-    pub redis_prefix: String,
-    /// Name of this server among those that share Redis. Default: random.
-    #[arg(long, env = "SOMMOS_NODE_ID")]
-    pub node_id: Option<String>,
-    /// Milliseconds that a read waits for Redis when there is a copy to answer with.
-    #[arg(long, env = "SOMMOS_REDIS_SOFT_TIMEOUT_MS", default_value_t = 50)]
-    pub redis_soft_timeout_ms: u64,
-    /// Milliseconds that anything waits for Redis.
-    #[arg(long, env = "SOMMOS_REDIS_HARD_TIMEOUT_MS", default_value_t = 500)]
-    pub redis_hard_timeout_ms: u64,
-    /// Milliseconds that copies of shared values are trusted without a sign of life of Redis.
-    #[arg(long, env = "SOMMOS_REDIS_LEASE_MS", default_value_t = 1000)]
-    pub redis_lease_ms: u64,
-    /// Milliseconds that copies are served while Redis cannot be reached.
-    #[arg(long, env = "SOMMOS_REDIS_STALE_MS", default_value_t = 30_000)]
-    pub redis_stale_ms: u64,
-    /// When a write to the cache is answered.
-    #[arg(long, env = "SOMMOS_REDIS_WRITES", value_enum, default_value_t = Writes::Through)]
-    pub redis_writes: Writes,
-    /// What becomes of writes to the cache while Redis cannot be reached.
-    #[arg(long, env = "SOMMOS_REDIS_OUTAGE_WRITES", value_enum, default_value_t = OutageWrites::Replay)]
-    pub redis_outage_writes: OutageWrites,
-    /// Writes that may wait for Redis, count.
-    #[arg(long, env = "SOMMOS_REDIS_REPLAY_MAX", default_value_t = 100_000)]
-    pub redis_replay_max: usize,
-    /// Bytes of writes that may wait for Redis.
-    #[arg(long, env = "SOMMOS_REDIS_REPLAY_BYTES", default_value_t = 64 << 20)]
-    pub redis_replay_bytes: u64,
-    /// JSON values of this many bytes and more are packed in Redis.
-    #[arg(long, env = "SOMMOS_REDIS_PACK_BYTES", default_value_t = 1024)]
-    pub redis_pack_bytes: usize,
+    /// The cache and queue that servers share.
+    #[command(flatten)]
+    pub redis: RedisConfig,
 
     /// A limit: NAME=VALUE, such as bodyBytes=1048576; repeatable. The list is in ARCHITECTURE.md.
     #[arg(long = "limit", env = "SOMMOS_LIMITS", value_delimiter = ',')]
@@ -333,52 +296,6 @@ impl Config {
             *slot = value.into();
         }
         serde_json::from_value(json).context("--limit: a value is out of range")
-    }
-
-    /// How the cache is shared; `None` without `--redis-url`.
-    ///
-    /// # Errors
-    /// Names a flag that is out of range.
-    pub fn distributed(&self, limits: &Limits) -> anyhow::Result<Option<DistributedConfig>> {
-        let Some(url) = self.redis_url.clone() else {
-            return Ok(None);
-        };
-        ensure!(
-            (1..=self.redis_hard_timeout_ms).contains(&self.redis_soft_timeout_ms),
-            "--redis-soft-timeout-ms must be at least 1 and at most --redis-hard-timeout-ms"
-        );
-        ensure!(
-            (4..=self.redis_stale_ms).contains(&self.redis_lease_ms),
-            "--redis-lease-ms must be at least 4 and at most --redis-stale-ms"
-        );
-        ensure!(
-            !self.redis_prefix.is_empty() && self.redis_prefix.len() <= 64,
-            "--redis-prefix must have 1 to 64 bytes"
-        );
-        let node = match &self.node_id {
-            Some(node) => node.clone(),
-            None => format!(
-                "{:016x}",
-                getrandom::u64().context("no randomness for --node-id")?
-            ),
-        };
-        Ok(Some(DistributedConfig {
-            url,
-            prefix: self.redis_prefix.clone(),
-            address: self.listen.to_string(),
-            node,
-            soft: Duration::from_millis(self.redis_soft_timeout_ms),
-            hard: Duration::from_millis(self.redis_hard_timeout_ms),
-            lease_ms: self.redis_lease_ms,
-            stale_ms: self.redis_stale_ms,
-            writes: self.redis_writes,
-            outage: self.redis_outage_writes,
-            replay_max: self.redis_replay_max,
-            replay_bytes: self.redis_replay_bytes,
-            pack_from: self.redis_pack_bytes,
-            value_max: limits.cache_value_bytes,
-            breaker: BreakerConfig::default(),
-        }))
     }
 
     /// The tokens of `--token` and `--tokens-file`.

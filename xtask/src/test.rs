@@ -20,13 +20,14 @@ struct Tally {
 type Group = fn(&mut Tally) -> anyhow::Result<()>;
 
 /// The last is run only when it is named: the JavaScript engine alone takes minutes to compile.
-const GROUPS: [(&str, Group); 8] = [
+const GROUPS: [(&str, Group); 9] = [
     ("lint", lint),
     ("core", core),
     ("server", server),
     ("vectors", vectors),
     ("package", package),
     ("dashboard", dashboard),
+    ("redis", redis),
     ("edge", edge),
     (LONG, processors),
 ];
@@ -185,6 +186,13 @@ fn dashboard(tally: &mut Tally) -> anyhow::Result<()> {
     tally.count(Step::new("node").args(["native-server/tests/dashboard/run.mjs"]))?;
     toolchain::prometheus()?;
     tally.count(cargo(["test"]).args(SERVER).args(["--test", "prometheus"]))
+}
+
+/// Several servers with one Redis.
+fn redis(tally: &mut Tally) -> anyhow::Result<()> {
+    toolchain::redis()?;
+    let several = ["test", "--package", "sommos-server", "--test", "redis"];
+    tally.count(cargo(several))
 }
 
 /// The edge worker in workerd: as it is deployed, and with panics.

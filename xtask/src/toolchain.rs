@@ -82,6 +82,34 @@ pub fn prometheus() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The Redis that the tests of several servers start.
+///
+/// # Errors
+/// When it is not there and cannot be installed.
+pub fn redis() -> anyhow::Result<()> {
+    let here = || {
+        Step::new("redis-server")
+            .args(["--version"])
+            .output()
+            .is_some()
+    };
+    if !here() && Path::new("/usr/bin/apt-get").exists() {
+        let apt = |args: &[&str]| Step::new("apt-get").args(args).run();
+        apt(&["update", "-qq"])?;
+        apt(&[
+            "install",
+            "-y",
+            "-qq",
+            "--no-install-recommends",
+            "redis-server",
+        ])?;
+    }
+    if !here() {
+        bail!("no Redis: install redis-server, on Debian the package of that name");
+    }
+    Ok(())
+}
+
 /// Looks for a toolchain, trying to add what lacks: rustup's sources first, then Debian's packages.
 pub fn find() -> anyhow::Result<WasmRust> {
     if let Some(found) = look() {
