@@ -1,4 +1,4 @@
-//! What the rest of the server holds.
+//! The embedded queue's handle: what goes in.
 
 use std::{
     path::PathBuf,
@@ -33,9 +33,9 @@ use super::{
 const CHUNKS_MAX: usize = 1 << 20;
 
 /// A handle of the queue; clones share it. When the last one is dropped the queue ends at once,
-/// as in a crash: call [`Queue::drain`] first.
+/// as in a crash: call [`Embedded::drain`] first.
 #[derive(Clone)]
-pub struct Queue(pub(super) Arc<Inner>);
+pub struct Embedded(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) shared: Arc<Shared>,
@@ -59,7 +59,7 @@ impl Drop for Inner {
     }
 }
 
-impl Queue {
+impl Embedded {
     /// Opens or creates the database and starts the writer. What ran when the last process died
     /// goes back in line, its attempt counted.
     ///
@@ -307,7 +307,7 @@ impl Queue {
     }
 }
 
-fn entropy() -> Result<[u8; 16], QueueError> {
+pub(super) fn entropy() -> Result<[u8; 16], QueueError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| QueueError::Store(format!("no randomness for an id: {error}").into()))?;

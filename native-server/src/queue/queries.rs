@@ -1,4 +1,4 @@
-//! The reading half of the handle.
+//! The embedded queue's handle: what is asked.
 
 use std::sync::{Arc, PoisonError, atomic::Ordering};
 
@@ -9,7 +9,7 @@ use sommos_core::{
 };
 
 use super::{
-    handle::Queue,
+    handle::Embedded,
     reader::Reader,
     store::StoreError,
     types::{ChunkResult, Filter, JobView, QueueError, QueueMetrics},
@@ -20,7 +20,7 @@ const POSITION_MAX: usize = 10_000;
 /// Chunk results read for one page, bytes.
 const PAGE_BYTES: usize = 16 << 20;
 
-impl Queue {
+impl Embedded {
     /// A job, task or chunk that has not ended.
     ///
     /// # Errors
