@@ -30,7 +30,7 @@ use super::{
 };
 
 /// Chunks of one batch: what the ids of their results have room for.
-const CHUNKS_MAX: usize = 1 << 20;
+pub(super) const CHUNKS_MAX: usize = 1 << 20;
 
 /// A handle of the queue; clones share it. When the last one is dropped the queue ends at once,
 /// as in a crash: call [`Embedded::drain`] first.
@@ -257,6 +257,11 @@ impl Embedded {
     /// Announces something of another part of the server among the events.
     pub fn announce(&self, at: Timestamp, name: &'static str, fields: serde_json::Value) {
         let what = super::events::What::Other(name, fields);
+        self.0.shared.events.publish(std::iter::once((at, what)));
+    }
+
+    /// Publishes what happened elsewhere.
+    pub(super) fn publish(&self, at: Timestamp, what: super::events::What) {
         self.0.shared.events.publish(std::iter::once((at, what)));
     }
 

@@ -47,9 +47,12 @@ impl Bull {
     /// The counters of the shared queue on top of those of the embedded one.
     pub(in crate::queue) async fn metrics(
         &self,
-        local: QueueMetrics,
+        mut local: QueueMetrics,
     ) -> Result<QueueMetrics, QueueError> {
-        Ok(local)
+        match self.count_batches(&mut local).await {
+            Ok(()) | Err(QueueError::Unreachable(_)) => Ok(local),
+            Err(error) => Err(error),
+        }
     }
 }
 

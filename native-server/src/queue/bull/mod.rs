@@ -24,6 +24,7 @@ pub(super) struct Bull {
     options: BullOptions,
     config: QueueConfig,
     runner: Runner,
+    batches: batches::Batches,
     /// Events and timings are those of the embedded queue: one numbering, one set of figures.
     local: Embedded,
 }
@@ -36,17 +37,23 @@ impl Bull {
         local: Embedded,
     ) -> Arc<Self> {
         let runner = Runner::new(executor, config.max_workers, config.interrupt_grace);
+        let batches = batches::Batches::new(&config.scheduler);
         Arc::new(Self {
             options,
             config,
             runner,
+            batches,
             local,
         })
     }
 
     /// Starts workers and listeners; they connect when Redis answers.
-    pub(super) async fn start(self: &Arc<Self>) {}
+    pub(super) async fn start(self: &Arc<Self>) {
+        self.start_batches();
+    }
 
     /// Ends workers: what runs has `grace` to end and then goes back in line.
-    pub(super) async fn drain(&self, _grace: Duration) {}
+    pub(super) async fn drain(&self, grace: Duration) {
+        self.drain_batches(grace).await;
+    }
 }
