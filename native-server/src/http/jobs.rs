@@ -30,7 +30,9 @@ const MSGPACK: &str = "application/msgpack";
 pub(super) fn refused(error: &QueueError) -> ApiError {
     match error {
         QueueError::Job(error) => wire::job_refused(error),
-        QueueError::Busy(_) => ApiError::new(ErrorCode::QueueFull, error.to_string()),
+        QueueError::Busy(_) | QueueError::NoRoom(_) => {
+            ApiError::new(ErrorCode::QueueFull, error.to_string())
+        }
         QueueError::Chunks(..) => ApiError::invalid("data", error),
         QueueError::Store(_) | QueueError::Closed | QueueError::Unreachable(_) => {
             ApiError::new(ErrorCode::Unavailable, error.to_string())

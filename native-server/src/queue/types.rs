@@ -99,6 +99,9 @@ pub enum QueueError {
     /// The engine that servers share did not answer in time, or failed.
     #[error("the shared queue cannot be reached: {0}; try again in a moment")]
     Unreachable(Arc<str>),
+    /// The engine that servers share has no room left.
+    #[error("the shared queue is full: {0}; try again when some work has ended")]
+    NoRoom(Arc<str>),
     /// A batch of no chunk, or of too many.
     #[error("a batch of {0} chunks: it must have 1..={1}")]
     Chunks(usize, usize),

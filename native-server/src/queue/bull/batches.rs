@@ -5,30 +5,28 @@
 //! its name.
 
 mod flow;
-mod link;
 mod run;
 mod state;
+mod store;
 mod submit;
 mod watch;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use bullmq::Worker;
 use bytes::Bytes;
 use redis::Value;
 use sommos_core::{
     batch::{BatchOptions, BatchStatus, Book},
     jobs::{BatchId, Config, JobError, Metrics, Scheduler},
 };
-use tokio::{sync::watch as signal, task::JoinHandle};
+use tokio::sync::watch as signal;
 
-use super::Bull;
+use super::{Bull, options::CHUNKS};
 use crate::queue::types::{ChunkResult, QueueError, QueueMetrics};
-use link::{CHILDREN, Link, unreachable};
 use submit::at;
 
 /// Chunk results read for one page, bytes.
@@ -49,16 +47,11 @@ struct Known {
 
 /// The state of batches in this server.
 pub(super) struct Batches {
-    link: OnceLock<Arc<Link>>,
     /// Never filled: it says which options are accepted.
     rules: Scheduler,
     known: Mutex<HashMap<BatchId, Known>>,
     /// Batches to which this server is to bring more chunks.
     promises: Mutex<HashSet<BatchId>>,
-    /// Whether this server ends.
-    stop: signal::Sender<bool>,
-    workers: tokio::sync::Mutex<Vec<Worker>>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -68,19 +61,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Batches {
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            link: OnceLock::new(),
             rules: Scheduler::new(config.clone()),
             known: Mutex::default(),
             promises: Mutex::default(),
-            stop: signal::channel(false).0,
-            workers: tokio::sync::Mutex::default(),
-            tasks: Mutex::default(),
         }
-    }
-
-    fn link(&self) -> Result<Arc<Link>, QueueError> {
-        let link = self.link.get().cloned();
-        link.ok_or_else(|| unreachable("not connected yet"))
     }
 
     /// Watches for the end of a batch. To be called before Redis is asked about it: then no end
@@ -130,16 +114,6 @@ impl Batches {
     fn promised(&self) -> Vec<BatchId> {
         locked(&self.promises).iter().copied().collect()
     }
-
-    fn keep(&self, task: JoinHandle<()>) {
-        locked(&self.tasks).push(task);
-    }
-
-    fn abort(&self) {
-        for task in locked(&self.tasks).drain(..) {
-            task.abort();
-        }
-    }
 }
 
 impl Bull {
@@ -150,16 +124,11 @@ impl Bull {
     }
 
     pub(in crate::queue) async fn cancel_batch(&self, id: BatchId) -> Result<(), QueueError> {
-        let link = self.batches.link()?;
-        match self.end(&link, id, (BatchStatus::Cancelled, None)).await? {
-            -1 => Err(JobError::NoBatch(id).into()),
-            -2 => Err(JobError::Sealed(id).into()),
-            _ => Ok(()),
-        }
+        self.finish(id, BatchStatus::Cancelled, None).await
     }
 
     pub(in crate::queue) async fn batch(&self, id: BatchId) -> Result<Book, QueueError> {
-        self.batches.link()?.book(id).await
+        self.book_of(id).await
     }
 
     pub(in crate::queue) async fn batch_results(
@@ -168,10 +137,8 @@ impl Bull {
         from: u32,
         limit: usize,
     ) -> Result<Vec<ChunkResult>, QueueError> {
-        let link = self.batches.link()?;
-        let now = (self.config.clock)();
-        let found: Value = link
-            .script(&link::PAGE, &id.to_string(), now, |call| {
+        let found: Value = self
+            .script(&store::PAGE, &id.to_string(), |call| {
                 call.arg(from).arg(limit).arg(PAGE_BYTES);
             })
             .await?;
@@ -197,15 +164,14 @@ impl Bull {
         &self,
         limit: usize,
     ) -> Result<Vec<Book>, QueueError> {
-        let link = self.batches.link()?;
         let mut pipe = redis::pipe();
-        pipe.cmd("ZREVRANGE").arg(format!("{}.all", link.base));
+        pipe.cmd("ZREVRANGE").arg(self.batch_key("", ".all"));
         pipe.arg(0).arg(limit.saturating_sub(1));
-        let (ids,): (Vec<String>,) = link.pipe(&pipe).await?;
+        let (ids,): (Vec<String>,) = self.pipe(&pipe).await?;
         let ids: Vec<BatchId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
         let mut books = Vec::with_capacity(ids.len());
         for some in ids.chunks(LIST_STEP) {
-            books.extend(link.books(some).await?);
+            books.extend(self.books(some).await?);
         }
         books.truncate(limit);
         Ok(books)
@@ -213,7 +179,6 @@ impl Bull {
 
     /// Adds the counters of all servers' batches and chunks to those of the embedded queue.
     pub(super) async fn count_batches(&self, metrics: &mut QueueMetrics) -> Result<(), QueueError> {
-        let link = self.batches.link()?;
         let fields = [
             "total",
             "completed",
@@ -231,11 +196,11 @@ impl Bull {
         ];
         let mut pipe = redis::pipe();
         pipe.cmd("HMGET")
-            .arg(format!("{}.counts", link.base))
+            .arg(self.batch_key("", ".counts"))
             .arg(&fields);
         pipe.cmd("LLEN")
-            .arg(format!("{}:{CHILDREN}:active", self.options.prefix));
-        let (counts, at_work): (Vec<Value>, u64) = link.pipe(&pipe).await?;
+            .arg(format!("{}:active", self.options.base(CHUNKS)));
+        let (counts, at_work): (Vec<Value>, u64) = self.pipe(&pipe).await?;
         let count = |name: &str| {
             let place = fields.iter().position(|field| *field == name);
             place.map_or(0, |place| u64::try_from(at(&counts, place)).unwrap_or(0))

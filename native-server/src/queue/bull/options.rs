@@ -2,6 +2,19 @@
 
 use std::time::Duration;
 
+use sommos_core::jobs::Kind;
+
+/// The queue of native jobs.
+pub(super) const JOBS: &str = "jobs";
+/// The queue of native tasks.
+pub(super) const TASKS: &str = "tasks";
+/// The queue of batches.
+pub(super) const BATCHES: &str = "batches";
+/// The queue of their chunks.
+pub(super) const CHUNKS: &str = "chunks";
+/// The queue of what keeps a batch waiting while more chunks may come: no worker takes it.
+pub(super) const INTAKE: &str = "intake";
+
 /// Of the shared queue.
 #[derive(Debug, Clone)]
 pub struct BullOptions {
@@ -20,4 +33,30 @@ pub struct BullOptions {
     pub external: Vec<String>,
     /// Largest input of a job in Redis, bytes.
     pub job_bytes_max: usize,
+}
+
+impl BullOptions {
+    /// All queues.
+    pub(super) fn queues(&self) -> impl Iterator<Item = &str> {
+        [JOBS, TASKS, BATCHES, CHUNKS, INTAKE]
+            .into_iter()
+            .chain(self.external.iter().map(String::as_str))
+    }
+
+    /// The queues in which work of this kind may be: its own first, then those of other workers.
+    pub(super) fn queues_of(&self, kind: Kind) -> Vec<&str> {
+        match kind {
+            Kind::Job => {
+                let external = self.external.iter().map(String::as_str);
+                std::iter::once(JOBS).chain(external).collect()
+            }
+            Kind::Task => vec![TASKS],
+            Kind::Chunk => vec![CHUNKS],
+        }
+    }
+
+    /// What the names of a queue's keys begin with, without the last colon.
+    pub(super) fn base(&self, queue: &str) -> String {
+        format!("{}:{queue}", self.prefix)
+    }
 }

@@ -14,17 +14,14 @@ use bullmq::{
 use serde_json::json;
 use sommos_core::{batch::BatchOptions, jobs::BatchId};
 
-use super::link::{CHILDREN, INTAKE, PARENTS};
-use crate::queue::types::QueueError;
-
-/// BullMQ's 1 is first and its 0, which says that a job has no priority, goes before all that have
-/// one; here higher is first and 0 is usual.
-pub(super) fn bull_priority(priority: i32) -> Option<u32> {
-    /// BullMQ's last.
-    const LAST: i64 = 1 << 21;
-    let turned = LAST / 2 - i64::from(priority);
-    u32::try_from(turned.clamp(1, LAST)).ok()
-}
+use crate::queue::{
+    bull::{
+        link::refused,
+        map::{Meta, priority_of},
+        options::{BATCHES, CHUNKS, INTAKE},
+    },
+    types::QueueError,
+};
 
 /// A failed attempt of a parent is one in which Redis did not answer: it is tried until it does.
 const PARENT_ATTEMPTS: u32 = 10_000;
@@ -46,7 +43,7 @@ pub(super) fn parent(
     });
     let options_of_job = JobOptions {
         job_id: Some(id.to_string()),
-        priority: bull_priority(options.priority),
+        priority: Some(priority_of(options.priority)),
         attempts: Some(PARENT_ATTEMPTS),
         backoff: Some(BackoffStrategy::Fixed(pause)),
         remove_on_complete: Some(keep.clone()),
@@ -55,10 +52,10 @@ pub(super) fn parent(
     };
     let job = FlowJob::new(
         &*options.job_type,
-        PARENTS,
+        BATCHES,
         json!({"batch": id.to_string()}),
     )
-    .map_err(super::link::unreachable)?;
+    .map_err(|error| refused(&error))?;
     Ok(job.options(options_of_job).children(children))
 }
 
@@ -71,46 +68,37 @@ pub(super) fn child(
     attached: bool,
 ) -> Result<FlowJob, QueueError> {
     let name = id.chunk(chunk).to_string();
+    let meta = Meta {
+        timeout_ms: options.chunk_timeout_ms,
+        backoff: options.backoff,
+        seed: id.entropy[1] ^ u64::from(chunk),
+    };
     let options_of_job = JobOptions {
         job_id: Some(name),
-        priority: bull_priority(options.priority),
+        priority: Some(priority_of(options.priority)),
         attempts: Some(options.max_attempts.max(1)),
-        backoff: Some(BackoffStrategy::Exponential(options.backoff.base_ms)),
+        backoff: Some(BackoffStrategy::Custom(meta.encode())),
         remove_on_complete: Some(RemoveOnFinish::Bool(true)),
         remove_on_fail: Some(RemoveOnFinish::Bool(true)),
         // One bad chunk fails alone.
         ignore_dependency_on_failure: Some(true),
         parent: attached.then(|| ParentOptions {
-            queue: PARENTS.to_owned(),
+            queue: BATCHES.to_owned(),
             id: id.to_string(),
             wait_children: None,
         }),
         ..JobOptions::default()
     };
     let data = json!({"batch": id.to_string(), "chunk": chunk});
-    let job = FlowJob::new(&*options.job_type, CHILDREN, data).map_err(super::link::unreachable)?;
+    let job = FlowJob::new(&*options.job_type, CHUNKS, data).map_err(|error| refused(&error))?;
     Ok(job.options(options_of_job))
 }
 
 /// The child that keeps a parent waiting while further chunks may come.
 pub(super) fn intake(id: BatchId) -> Result<FlowJob, QueueError> {
-    let job = FlowJob::new("intake", INTAKE, json!({})).map_err(super::link::unreachable)?;
+    let job = FlowJob::new("intake", INTAKE, json!({})).map_err(|error| refused(&error))?;
     Ok(job.options(JobOptions {
         job_id: Some(id.to_string()),
         ..JobOptions::default()
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn higher_goes_first() {
-        let bull: Vec<_> = [i32::MAX, 10, 1, 0, -1, -10, i32::MIN]
-            .map(|priority| bull_priority(priority).unwrap())
-            .to_vec();
-        assert!(bull.is_sorted(), "{bull:?}");
-        assert!(bull.iter().all(|&p| (1..=1 << 21).contains(&p)));
-    }
 }

@@ -1,22 +1,17 @@
 //! How batches come in: whole, or chunk by chunk.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use redis::Value;
 use sommos_core::{
     batch::{BatchOptions, BatchStatus, accepted},
     jobs::{BatchId, JobError},
-    time::Timestamp,
 };
 
-use super::{
-    flow,
-    link::{self, Link, unreachable},
-    state::number,
-};
+use super::{flow, state::number, store};
 use crate::queue::{
-    bull::Bull,
+    bull::{Bull, link::unreachable},
     handle::{CHUNKS_MAX, entropy},
     types::{NewBatch, QueueError},
 };
@@ -50,9 +45,7 @@ impl Bull {
         for (payload, _) in &batch.chunks {
             self.check_size(payload)?;
         }
-        let link = self.batches.link()?;
-        let now = (self.config.clock)();
-        let id = BatchId::new(now, entropy()?);
+        let id = BatchId::new(self.now(), entropy()?);
         let items = batch.chunks.iter().map(|chunk| chunk.1).sum();
         let bytes = batch.chunks.iter().map(|chunk| chunk.0.len() as u64).sum();
         let opening = Opening {
@@ -60,17 +53,17 @@ impl Bull {
             params: &batch.params,
             whole: Some((count, items, bytes)),
         };
-        self.open(&link, id, now, opening).await?;
+        self.open(id, opening).await?;
         let written = async {
-            self.write(&link, id, &batch.chunks).await?;
+            self.write(id, &batch.chunks).await?;
             let width = count.min(options.max_concurrency.max(1) as usize);
             let children = (0..width as u32)
                 .map(|chunk| flow::child(id, &options, chunk, false))
                 .collect::<Result<Vec<_>, _>>()?;
             let parent = flow::parent(id, &options, children, self.config.retention.age_ms)?;
-            link.within(link.flows.add(parent)).await?;
+            self.add_flow(parent).await?;
             let name = id.to_string();
-            let there: i64 = link.script(&link::PUBLISH, &name, now, |_| {}).await?;
+            let there: i64 = self.script(&store::PUBLISH, &name, |_| {}).await?;
             (there == 1)
                 .then_some(id)
                 .ok_or_else(|| unreachable("it was taken away"))
@@ -88,19 +81,17 @@ impl Bull {
         params: Bytes,
     ) -> Result<BatchId, QueueError> {
         let options = accepted(options, &self.batches.rules)?;
-        let link = self.batches.link()?;
-        let now = (self.config.clock)();
-        let id = BatchId::new(now, entropy()?);
+        let id = BatchId::new(self.now(), entropy()?);
         let opening = Opening {
             options: &options,
             params: &params,
             whole: None,
         };
-        self.open(&link, id, now, opening).await?;
+        self.open(id, opening).await?;
         self.batches.promise(id);
         let children = vec![flow::intake(id)?];
         let parent = flow::parent(id, &options, children, self.config.retention.age_ms)?;
-        if let Err(error) = link.within(link.flows.add(parent)).await {
+        if let Err(error) = self.add_flow(parent).await {
             self.take_back(id);
             return Err(error);
         }
@@ -125,21 +116,15 @@ impl Bull {
             }
             .into());
         }
-        let link = self.batches.link()?;
         let limits = &self.config.scheduler;
-        let answer: Vec<i64> = link
-            .script(
-                &link::APPEND,
-                &id.to_string(),
-                (self.config.clock)(),
-                |call| {
-                    call.arg(&payload[..])
-                        .arg(items)
-                        .arg(CHUNKS_MAX)
-                        .arg(limits.chunks_max)
-                        .arg(limits.queued_bytes_max);
-                },
-            )
+        let answer: Vec<i64> = self
+            .script(&store::APPEND, &id.to_string(), |call| {
+                call.arg(&payload[..])
+                    .arg(items)
+                    .arg(CHUNKS_MAX)
+                    .arg(limits.chunks_max)
+                    .arg(limits.queued_bytes_max);
+            })
             .await?;
         let (first, line) = (answer.first().copied(), answer.get(1) == Some(&1));
         let chunk = match first {
@@ -149,41 +134,34 @@ impl Bull {
             Some(chunk) => u32::try_from(chunk).map_err(|_| self.full(chunk))?,
         };
         if line {
-            let options = self.options_of(&link, id).await?;
+            let options = self.options_of(id).await?;
             let child = flow::child(id, &options, chunk, true)?;
-            link.within(link.flows.add(child)).await?;
+            self.add_flow(child).await?;
         }
         Ok(chunk)
     }
 
     pub(in crate::queue) async fn seal_batch(&self, id: BatchId) -> Result<(), QueueError> {
-        let link = self.batches.link()?;
         let name = id.to_string();
-        let now = (self.config.clock)();
-        match link.script(&link::SEAL, &name, now, |_| {}).await? {
+        match self.script(&store::SEAL, &name, |_| {}).await? {
             -1 => return Err(JobError::NoBatch(id).into()),
             -2 => return Err(JobError::Sealed(id).into()),
             _ => {}
         }
         self.batches.keep_no_promise(id);
-        link.release(&name).await
+        self.release(&name).await
     }
 
-    async fn open(
-        &self,
-        link: &Link,
-        id: BatchId,
-        now: Timestamp,
-        opening: Opening<'_>,
-    ) -> Result<(), QueueError> {
-        let options = serde_json::to_string(opening.options).map_err(unreachable)?;
+    async fn open(&self, id: BatchId, opening: Opening<'_>) -> Result<(), QueueError> {
+        let options = serde_json::to_string(opening.options)
+            .map_err(|error| QueueError::Store(error.to_string().into()))?;
         let (chunks, items, bytes) = opening.whole.unwrap_or_default();
         let limits = &self.config.scheduler;
         let life = opening
             .whole
             .map_or_else(|| self.promise_ms(), |_| WRITING_MS);
-        let answer: Vec<i64> = link
-            .script(&link::OPEN, &id.to_string(), now, |call| {
+        let answer: Vec<i64> = self
+            .script(&store::OPEN, &id.to_string(), |call| {
                 call.arg(options)
                     .arg(&opening.params[..])
                     .arg(opening.options.timeout_ms)
@@ -224,13 +202,8 @@ impl Bull {
         error.into()
     }
 
-    async fn write(
-        &self,
-        link: &Link,
-        id: BatchId,
-        chunks: &[(Bytes, u64)],
-    ) -> Result<(), QueueError> {
-        let key = link.key(id, ":in");
+    async fn write(&self, id: BatchId, chunks: &[(Bytes, u64)]) -> Result<(), QueueError> {
+        let key = self.batch_key(id, ":in");
         let mut chunks = chunks.iter().enumerate().peekable();
         while chunks.peek().is_some() {
             let (mut pipe, mut bytes) = (redis::pipe(), 0);
@@ -243,7 +216,7 @@ impl Bull {
                 piece.arg(format!("n{chunk}")).arg(*items);
             }
             pipe.cmd("PEXPIRE").arg(&key).arg(WRITING_MS);
-            link.pipe::<Value>(&pipe).await?;
+            self.pipe::<Value>(&pipe).await?;
         }
         Ok(())
     }
@@ -253,7 +226,7 @@ impl Bull {
         let (bytes, limit) = (payload.len(), self.options.job_bytes_max);
         if bytes > limit {
             let why = format!("a chunk of {bytes} bytes; at most {limit} are shared");
-            return Err(unreachable(why));
+            return Err(unreachable(&why));
         }
         Ok(())
     }
@@ -266,35 +239,27 @@ impl Bull {
         tokio::spawn(async move {
             let name = id.to_string();
             for _ in 0..TAKE_BACK_TRIES {
-                let now = (bull.config.clock)();
                 let tried = async {
-                    let link = bull.batches.link()?;
-                    let gone: i64 = link.script(&link::DISCARD, &name, now, |_| {}).await?;
-                    if gone == 0 {
-                        let end = (BatchStatus::Cancelled, None);
-                        let kept = bull.config.retention.age_ms;
-                        link.finish(id, now, end, kept).await?;
+                    let gone: i64 = bull.script(&store::DISCARD, &name, |_| {}).await?;
+                    if gone == 1 {
+                        return Ok(());
                     }
-                    Ok::<_, QueueError>(())
+                    bull.finish(id, BatchStatus::Cancelled, None).await
                 };
                 match tried.await {
-                    Ok(()) => return,
-                    Err(_) => tokio::time::sleep(std::time::Duration::from_secs(1)).await,
+                    Ok(()) | Err(QueueError::Job(_)) => return,
+                    Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
                 }
             }
         });
     }
 
     /// How a known batch runs.
-    pub(super) async fn options_of(
-        &self,
-        link: &Link,
-        id: BatchId,
-    ) -> Result<BatchOptions, QueueError> {
+    async fn options_of(&self, id: BatchId) -> Result<BatchOptions, QueueError> {
         if let Some(recipe) = self.batches.recipe(id) {
             return Ok(recipe.0.clone());
         }
-        Ok(link.book(id).await?.options)
+        Ok(self.book_of(id).await?.options)
     }
 }
 

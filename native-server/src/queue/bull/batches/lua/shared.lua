@@ -1,5 +1,5 @@
--- Keys of batches. KEYS: the books' prefix (`<prefix>:b:`), the stream of events of the queue
--- `batches`. ARGV: the batch, the time in milliseconds, then what the script takes.
+-- Keys of batches. KEYS: the books' prefix (`<prefix>:b:`), the stream of events and the settings of
+-- the queue `batches`. ARGV: the batch, the time in milliseconds, then what the script takes.
 --   <id>       hash: the book, and what to run
 --   <id>:in    hash: the chunks that have not ended, and the items of each (`n<chunk>`)
 --   <id>:out   hash: the results; of failed chunks why (`e<chunk>`)
@@ -27,7 +27,8 @@ end
 
 -- BullMQ's stream: npm's QueueEvents hands unknown names on as they are.
 local function tell(name, ...)
-  call('XADD', events, 'MAXLEN', '~', 10000, '*', 'event', name, 'jobId', id, 'at', now, ...)
+  local kept = call('HGET', KEYS[3], 'opts.maxLenEvents') or 10000
+  call('XADD', events, 'MAXLEN', '~', kept, '*', 'event', name, 'jobId', id, 'at', now, ...)
 end
 
 local function ended(status)
