@@ -193,8 +193,9 @@ impl Link {
             match self.connect().await {
                 Ok(conn) => {
                     let conn = Arc::new(conn);
-                    self.replace(Some(Arc::clone(&conn)));
+                    // Before anybody is told: who waited asks at once.
                     self.breaker().succeeded();
+                    self.replace(Some(Arc::clone(&conn)));
                     tracing::info!("the shared queue is connected");
                     connected(conn).await;
                     self.beat().await;
