@@ -2,6 +2,14 @@
 
 #[path = "redis/cluster.rs"]
 mod cluster;
+#[path = "redis/jobs.rs"]
+mod jobs;
+#[path = "redis/losses.rs"]
+mod losses;
+#[path = "redis/npm.rs"]
+mod npm;
+#[path = "redis/work.rs"]
+mod work;
 
 use std::time::{Duration, Instant};
 

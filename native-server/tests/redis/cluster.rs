@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -120,6 +120,20 @@ impl Redis {
     pub fn signal(&self, what: Signal) {
         signal(&self.child, what);
     }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The number that a command gives.
+    pub async fn number(&self, command: &[&str]) -> u64 {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut asked = redis::cmd(command[0]);
+        asked.arg(&command[1..]);
+        let found: Option<u64> = asked.query_async(&mut connection).await.unwrap();
+        found.unwrap_or(0)
+    }
 }
 
 /// A way to Redis that can be cut: then nothing passes and nobody is told.
@@ -219,6 +233,22 @@ impl Server {
         let status = response.status();
         let body = response.into_body().collect().await.ok()?.to_bytes();
         Some((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    /// What the server tells as it happens, from now on.
+    pub async fn events(&self) -> Arc<Mutex<String>> {
+        let uri = format!("http://{}/api/performance/events", self.address);
+        let request = Request::builder().uri(uri).body(Full::default()).unwrap();
+        let mut body = self.client.request(request).await.unwrap().into_body();
+        let heard = Arc::new(Mutex::new(String::new()));
+        let into = Arc::clone(&heard);
+        tokio::spawn(async move {
+            while let Some(Ok(frame)) = body.frame().await {
+                let data = frame.into_data().unwrap_or_default();
+                into.lock().unwrap().push_str(&String::from_utf8_lossy(&data));
+            }
+        });
+        heard
     }
 
     pub async fn set(&self, key: &str, value: &Value, more: Value) {

@@ -33,6 +33,11 @@ impl Bull {
         self.options.external.iter().any(|name| name == job_type)
     }
 
+    /// The types of [`Self::is_external`].
+    pub(in crate::queue) fn external(&self) -> &[String] {
+        &self.options.external
+    }
+
     fn queue_of(&self, kind: Kind, job_type: &str) -> String {
         match kind {
             Kind::Job if self.is_external(job_type) => job_type.to_owned(),
