@@ -125,14 +125,17 @@ impl Redis {
         self.port
     }
 
-    /// The number that a command gives.
-    pub async fn number(&self, command: &[&str]) -> u64 {
+    pub async fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut asked = redis::cmd(command[0]);
         asked.arg(&command[1..]);
-        let found: Option<u64> = asked.query_async(&mut connection).await.unwrap();
-        found.unwrap_or(0)
+        asked.query_async(&mut connection).await.unwrap()
+    }
+
+    /// The number that a command gives; 0 for nothing.
+    pub async fn number(&self, command: &[&str]) -> u64 {
+        self.ask::<Option<u64>>(command).await.unwrap_or(0)
     }
 }
 
@@ -245,7 +248,9 @@ impl Server {
         tokio::spawn(async move {
             while let Some(Ok(frame)) = body.frame().await {
                 let data = frame.into_data().unwrap_or_default();
-                into.lock().unwrap().push_str(&String::from_utf8_lossy(&data));
+                into.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&data));
             }
         });
         heard

@@ -15,7 +15,11 @@ const ONE_WORKER: [&str; 2] = ["--workers-max", "1"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_known_on_every_server() {
-    let cluster = Cluster::start(2, &Options::default()).await;
+    let options = Options {
+        flags: vec!["--redis-job-bytes", "65536"],
+        ..Options::default()
+    };
+    let cluster = Cluster::start(2, &options).await;
     cluster.shares_jobs().await;
     let [a, b] = [&cluster.servers[0], &cluster.servers[1]];
     let (heard_a, heard_b) = (a.events().await, b.events().await);
@@ -26,6 +30,22 @@ async fn a_job_is_known_on_every_server() {
     let listed = b.call(Method::GET, "async/jobs?limit=1", None).await;
     assert_eq!(listed.unwrap().1["data"][0]["id"], id.as_str());
     assert_eq!(b.cancel(&id).await, 409);
+    let (from_a, from_b) = (a.metrics().await, b.metrics().await);
+    assert_eq!(
+        from_a["processingTimes"], from_b["processingTimes"],
+        "{from_a}"
+    );
+    assert_eq!(from_a["completedJobs"], from_b["completedJobs"], "{from_b}");
+    // Too much for Redis is said, not tried.
+    let large = "x".repeat(70_000);
+    let body = json!({"jobType": "data_processing", "data": {"dataset": [{"n": large}],
+        "operations": []}});
+    let (status, answer) = a.call(Method::POST, "async/job", Some(body)).await.unwrap();
+    assert_eq!(
+        (status.as_u16(), &answer["code"]),
+        (413, &json!("TOO_LARGE")),
+        "{answer}"
+    );
     // Matrices are there in every form.
     let product = json!({"jobType": "matrix_multiplication", "data":
         {"matrixA": [[0.1, 2.0]], "matrixB": [[3.0], [1e-300]]}});
@@ -86,7 +106,10 @@ async fn keys_delays_retries_and_priorities_hold_over_servers() {
     }
     let dead = b.until(&id, "failed").await;
     assert_eq!(dead["error"], "timed out after 200 ms");
-    assert_eq!((&dead["dead"], &dead["attempts"]), (&json!(true), &json!(2)));
+    assert_eq!(
+        (&dead["dead"], &dead["attempts"]),
+        (&json!(true), &json!(2))
+    );
 
     // Both workers are taken; what waits starts by priority.
     let busy = [a.submit(&long(1000)).await, b.submit(&long(1000)).await];
@@ -170,7 +193,10 @@ async fn the_late_report_of_a_stopped_server_is_refused() {
     let stopped = Instant::now();
     b.signal(Signal::CONT);
     let done = b.until(&id, "completed").await;
-    println!("taken over and done {:?} after its server stopped", stopped.elapsed());
+    println!(
+        "taken over and done {:?} after its server stopped",
+        stopped.elapsed()
+    );
     assert_eq!(done["attempts"], 2, "{done}");
     a.signal(Signal::CONT);
     // A job after it: A has reported by then.
@@ -179,6 +205,9 @@ async fn the_late_report_of_a_stopped_server_is_refused() {
     let completed = ["HGET", "sommos:jobs:metrics:completed", "count"];
     // Two of the beginning, and this one once.
     let counted = cluster.redis.number(&completed).await;
-    let kept = cluster.redis.number(&["ZCARD", "sommos:jobs:completed"]).await;
+    let kept = cluster
+        .redis
+        .number(&["ZCARD", "sommos:jobs:completed"])
+        .await;
     assert_eq!(counted, kept);
 }

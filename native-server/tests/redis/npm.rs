@@ -51,7 +51,11 @@ async fn a_node_worker_serves_a_type_of_its_own() {
     let body = json!({"jobType": "label-printing", "data": {"wine": "Barolo"},
         "options": {"timeout": 4000, "retries": 1, "retryDelay": 100}});
     let id = a.submit(&body).await;
-    assert!(a.try_submit(&json!({"jobType": "brewing", "data": {}})).await.is_none());
+    assert!(
+        a.try_submit(&json!({"jobType": "brewing", "data": {}}))
+            .await
+            .is_none()
+    );
     let waiting = b.job(&id).await.unwrap();
     assert_eq!(waiting["status"], "queued", "{waiting}");
     assert_eq!(waiting["type"], "label-printing");
@@ -77,11 +81,20 @@ async fn a_node_worker_serves_a_type_of_its_own() {
     let failing = b.submit(&body).await;
     let failed = a.until(&failing, "failed").await;
     assert_eq!(failed["error"], "no wine");
-    assert_eq!((&failed["attempts"], &failed["dead"]), (&json!(2), &json!(true)));
+    assert_eq!(
+        (&failed["attempts"], &failed["dead"]),
+        (&json!(2), &json!(true))
+    );
     let began = Instant::now();
     loop {
         let text = heard.lock().unwrap().clone();
-        let names = ["jobStarted", "jobProgress", "jobCompleted", "jobRetry", "jobFailed"];
+        let names = [
+            "jobStarted",
+            "jobProgress",
+            "jobCompleted",
+            "jobRetry",
+            "jobFailed",
+        ];
         if names.iter().all(|name| text.contains(name)) {
             break;
         }

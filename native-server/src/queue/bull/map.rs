@@ -52,6 +52,8 @@ pub(super) struct Meta {
     pub backoff: Backoff,
     /// Of the jitter.
     pub seed: u64,
+    /// Order of submission to its server: for jobs of one millisecond.
+    pub seq: u64,
 }
 
 impl Meta {
@@ -61,8 +63,8 @@ impl Meta {
             max_ms,
             jitter,
         } = self.backoff;
-        let (timeout, seed) = (self.timeout_ms, self.seed);
-        format!("{BACKOFF}:{base_ms}:{max_ms}:{jitter}:{timeout}:{seed}")
+        let (timeout, seed, seq) = (self.timeout_ms, self.seed, self.seq);
+        format!("{BACKOFF}:{base_ms}:{max_ms}:{jitter}:{timeout}:{seed}:{seq}")
     }
 
     /// From the type of a backoff.
@@ -81,6 +83,7 @@ impl Meta {
                 jitter: jitter as f32,
             },
             seed: parts.next()?.parse().ok()?,
+            seq: parts.next()?.parse().ok()?,
         })
     }
 
@@ -91,6 +94,7 @@ impl Meta {
             timeout_ms: spec.timeout_ms,
             backoff: spec.backoff,
             seed: 0,
+            seq: 0,
         };
         match &options.backoff {
             Some(BackoffStrategy::Custom(text)) => Self::decode(text).unwrap_or(meta),
@@ -120,7 +124,7 @@ impl Meta {
 }
 
 /// How a job is added. `external`: for workers that know BullMQ's own kinds of backoff only.
-pub(super) fn options_of(spec: &JobSpec, id: JobId, external: bool) -> JobOptions {
+pub(super) fn options_of(spec: &JobSpec, id: JobId, seq: u64, external: bool) -> JobOptions {
     let base = spec.backoff.base_ms.max(1);
     let backoff = match external {
         true => BackoffStrategy::Exponential(base),
@@ -132,6 +136,7 @@ pub(super) fn options_of(spec: &JobSpec, id: JobId, external: bool) -> JobOption
                     ..spec.backoff
                 },
                 seed: id.entropy[1],
+                seq,
             }
             .encode(),
         ),
@@ -296,7 +301,7 @@ pub(super) fn record(id: JobId, view: &View) -> (Record, Option<usize>) {
         result_bytes: 0,
     };
     let record = Record {
-        seq: 0,
+        seq: meta.seq,
         id,
         group: 0,
         spec,
@@ -366,6 +371,7 @@ mod tests {
             timeout_ms: 5000,
             backoff: Backoff::default(),
             seed: u64::MAX,
+            seq: 9,
         };
         assert_eq!(Meta::decode(&meta.encode()), Some(meta));
         assert_eq!(Meta::decode("custom"), None);
