@@ -4,6 +4,16 @@
 mod batches;
 #[path = "redis/cluster.rs"]
 mod cluster;
+#[path = "redis/jobs.rs"]
+mod jobs;
+#[path = "redis/losses.rs"]
+mod losses;
+#[path = "redis/npm.rs"]
+mod npm;
+#[path = "redis/streams.rs"]
+mod streams;
+#[path = "redis/work.rs"]
+mod work;
 
 use std::time::{Duration, Instant};
 

@@ -191,6 +191,8 @@ fn dashboard(tally: &mut Tally) -> anyhow::Result<()> {
 /// Several servers with one Redis.
 fn redis(tally: &mut Tally) -> anyhow::Result<()> {
     toolchain::redis()?;
+    toolchain::node()?;
+    node::install(Path::new("native-server/tests/redis/node"))?;
     let several = ["test", "--package", "sommos-server", "--test", "redis"];
     tally.count(cargo(several))
 }

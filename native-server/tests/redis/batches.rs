@@ -35,7 +35,8 @@ async fn cluster(servers: usize) -> Cluster {
         loop {
             let id = submit(server, json!({"data": [1]})).await;
             ended(server, &id).await;
-            if cluster.redis.has(&format!("sommos:b:{id}")).await {
+            let key = format!("sommos:b:{id}");
+            if cluster.redis.number(&["EXISTS", &key]).await == 1 {
                 break;
             }
             assert!(began.elapsed() < PATIENCE, "its queue is not shared");

@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -21,10 +21,10 @@ use hyper_util::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncWriteExt as _, copy_bidirectional},
+    io::copy_bidirectional,
     net::TcpStream,
     process::{Child, Command},
-    sync::{mpsc, watch},
+    sync::watch,
     task::JoinHandle,
 };
 
@@ -108,14 +108,6 @@ impl Redis {
         }
     }
 
-    /// Whether there is such a key.
-    pub async fn has(&self, key: &str) -> bool {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let found = redis::cmd("EXISTS").arg(key).to_owned();
-        found.query_async(&mut connection).await.unwrap()
-    }
-
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
@@ -127,6 +119,23 @@ impl Redis {
 
     pub fn signal(&self, what: Signal) {
         signal(&self.child, what);
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub async fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut asked = redis::cmd(command[0]);
+        asked.arg(&command[1..]);
+        asked.query_async(&mut connection).await.unwrap()
+    }
+
+    /// The number that a command gives; 0 for nothing.
+    pub async fn number(&self, command: &[&str]) -> u64 {
+        self.ask::<Option<u64>>(command).await.unwrap_or(0)
     }
 }
 
@@ -171,8 +180,8 @@ async fn await_open(passing: &mut watch::Receiver<bool>, open: bool) {
 
 #[derive(Clone)]
 pub struct Server {
-    address: SocketAddr,
-    client: Client<HttpConnector, Full<Bytes>>,
+    pub(super) address: SocketAddr,
+    pub(super) client: Client<HttpConnector, Full<Bytes>>,
     child: Arc<Child>,
 }
 
@@ -204,84 +213,6 @@ impl Server {
         }
     }
 
-    fn request(&self, method: Method, path: &str) -> hyper::http::request::Builder {
-        let uri = format!("http://{}/api/performance/{path}", self.address);
-        Request::builder().method(method).uri(uri)
-    }
-
-    /// Bytes there and back, of these types.
-    pub async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        [sent, wanted]: [&str; 2],
-        body: Bytes,
-    ) -> (StatusCode, Bytes) {
-        let request = self.request(method, path);
-        let request = request
-            .header("content-type", sent)
-            .header("accept", wanted);
-        let request = request.body(Full::new(body)).unwrap();
-        let response = self.client.request(request).await.expect("an answer");
-        let status = response.status();
-        (
-            status,
-            response.into_body().collect().await.unwrap().to_bytes(),
-        )
-    }
-
-    /// Sends a body that never ends.
-    pub fn send_and_wait(
-        &self,
-        path: &str,
-        sent: &'static str,
-        body: Bytes,
-    ) -> impl Future<Output = ()> + use<> {
-        let head = format!(
-            "POST /api/performance/{path} HTTP/1.1\r\nhost: test\r\ncontent-type: {sent}\r\n\
-             accept: application/json\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n",
-            body.len()
-        );
-        let address = self.address;
-        async move {
-            let mut stream = TcpStream::connect(address).await.unwrap();
-            stream.write_all(head.as_bytes()).await.unwrap();
-            stream.write_all(&body).await.unwrap();
-            stream.write_all(b"\r\n").await.unwrap();
-            std::future::pending().await
-        }
-    }
-
-    /// Its events from now on: names and fields.
-    pub async fn listen(&self) -> mpsc::UnboundedReceiver<(String, Value)> {
-        let request = self.request(Method::GET, "events");
-        let request = request.body(Full::new(Bytes::new())).unwrap();
-        let mut body = self.client.request(request).await.unwrap().into_body();
-        let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            let mut text = String::new();
-            while let Some(Ok(frame)) = body.frame().await {
-                let Ok(data) = frame.into_data() else {
-                    continue;
-                };
-                text.push_str(std::str::from_utf8(&data).unwrap());
-                while let Some((event, rest)) = text.split_once("\n\n") {
-                    let field = |name: &str| {
-                        let mut lines = event.lines();
-                        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-                    };
-                    if let (Some(name), Some(data)) = (field("event"), field("data")) {
-                        // A test that has ended hears no more.
-                        let fields = serde_json::from_str(data).unwrap();
-                        let _ = sender.send((name.to_owned(), fields));
-                    }
-                    text = rest.to_owned();
-                }
-            }
-        });
-        receiver
-    }
-
     pub fn signal(&self, what: Signal) {
         signal(&self.child, what);
     }
@@ -293,8 +224,10 @@ impl Server {
         body: Option<Value>,
     ) -> Option<(StatusCode, Value)> {
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        let request = self
-            .request(method, path)
+        let uri = format!("http://{}/api/performance/{path}", self.address);
+        let request = Request::builder()
+            .method(method)
+            .uri(uri)
             .header("content-type", "application/json")
             .body(Full::new(body))
             .unwrap();
@@ -302,6 +235,24 @@ impl Server {
         let status = response.status();
         let body = response.into_body().collect().await.ok()?.to_bytes();
         Some((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    /// What the server tells as it happens, from now on.
+    pub async fn events(&self) -> Arc<Mutex<String>> {
+        let uri = format!("http://{}/api/performance/events", self.address);
+        let request = Request::builder().uri(uri).body(Full::default()).unwrap();
+        let mut body = self.client.request(request).await.unwrap().into_body();
+        let heard = Arc::new(Mutex::new(String::new()));
+        let into = Arc::clone(&heard);
+        tokio::spawn(async move {
+            while let Some(Ok(frame)) = body.frame().await {
+                let data = frame.into_data().unwrap_or_default();
+                into.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&data));
+            }
+        });
+        heard
     }
 
     pub async fn set(&self, key: &str, value: &Value, more: Value) {

@@ -4,6 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bullmq::{QueueEvent, QueueEvents, QueueEventsOptions};
+use redis::streams::StreamRangeReply;
 use serde_json::Value;
 use sommos_core::{
     jobs::{EventKind, JobId, Kind},
@@ -79,16 +80,19 @@ impl Bull {
             let key = key.clone();
             let newest = self.link.ask(|conn| async move {
                 let mut connection = conn.redis().connection();
-                let found: Vec<(String, redis::Value)> = redis::cmd("XREVRANGE")
+                let found: StreamRangeReply = redis::cmd("XREVRANGE")
                     .arg(&[&key, "+", "-", "COUNT", "1"])
                     .query_async(&mut connection)
                     .await?;
-                Ok(found.into_iter().next().map(|(id, _)| id))
+                Ok(found.ids.into_iter().next().map(|entry| entry.id))
             });
             match newest.await {
                 Ok(Some(id)) => return id,
                 Ok(None) => return "0-0".to_owned(),
-                Err(_) => tokio::time::sleep(AGAIN).await,
+                Err(error) => {
+                    tracing::debug!(%error, queue, "not listening yet");
+                    tokio::time::sleep(AGAIN).await;
+                }
             }
         }
     }

@@ -9,6 +9,7 @@ mod events;
 mod figures;
 mod jobs;
 mod link;
+mod list;
 mod map;
 mod options;
 mod results;
@@ -16,6 +17,7 @@ mod runner;
 mod running;
 mod scripts;
 mod work;
+mod worker;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
