@@ -1,5 +1,14 @@
 //! Several servers with one Redis: real processes, real failures.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
 
+#[path = "redis/balanced.rs"]
+mod balanced;
 #[path = "redis/batches.rs"]
 mod batches;
 #[path = "redis/cluster.rs"]

@@ -44,6 +44,12 @@ impl Step {
         self
     }
 
+    /// Sets the folder that it runs in.
+    pub fn within(mut self, folder: &Path) -> Self {
+        self.0.current_dir(folder);
+        self
+    }
+
     /// Removes environment variables.
     pub fn without(mut self, keys: &[&str]) -> Self {
         for key in keys {
@@ -86,7 +92,15 @@ impl Step {
 
     /// Runs it, shows its standard output as it comes, and hands each line on.
     /// Gives whether it ended well.
-    pub fn lines(mut self, mut each: impl FnMut(&str)) -> anyhow::Result<bool> {
+    pub fn lines(self, mut each: impl FnMut(&str)) -> anyhow::Result<bool> {
+        self.read(|line| {
+            println!("{line}");
+            each(line);
+        })
+    }
+
+    /// Runs it, and hands on each line of its standard output. Gives whether it ended well.
+    pub fn read(mut self, mut each: impl FnMut(&str)) -> anyhow::Result<bool> {
         self.announce();
         let mut child = self
             .0
@@ -95,9 +109,7 @@ impl Step {
             .with_context(|| format!("cannot start {:?}", self.0))?;
         let stdout = child.stdout.take().context("no standard output")?;
         for line in BufReader::new(stdout).lines() {
-            let line = line?;
-            println!("{line}");
-            each(&line);
+            each(&line?);
         }
         Ok(child.wait()?.success())
     }

@@ -46,7 +46,7 @@ pub struct Cluster {
     folder: PathBuf,
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
@@ -163,7 +163,7 @@ async fn await_open(passing: &mut watch::Receiver<bool>, open: bool) {
 
 #[derive(Clone)]
 pub struct Server {
-    address: SocketAddr,
+    pub address: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
     child: Arc<Child>,
 }
@@ -276,6 +276,14 @@ impl Server {
 
     pub fn signal(&self, what: Signal) {
         signal(&self.child, what);
+    }
+
+    /// What stands at another address and answers as it does.
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self {
+            address,
+            ..self.clone()
+        }
     }
 
     pub async fn call(
@@ -507,7 +515,7 @@ async fn work(server: Server, worker: usize, keys: usize, stop: &AtomicBool) -> 
     while !stop.load(Ordering::Relaxed) {
         round += 1;
         let began = Instant::now();
-        let ok = if round % 10 == 0 {
+        let ok = if round.is_multiple_of(10) {
             let key = format!("own-{worker}-{}", round % 50);
             let body = json!({"key": key, "value": round});
             let answer = server.call(Method::POST, "cache/set", Some(body)).await;
