@@ -69,6 +69,7 @@ impl Server {
             tokio::spawn(crate::monitoring::export(Arc::clone(&app))),
             tokio::spawn(crate::handlers::dispatch(Arc::clone(&app))),
             tokio::spawn(share(Arc::clone(&app))),
+            tokio::spawn(crate::monitoring::tell(Arc::clone(&app))),
         ];
         let (drained, mut is_drained) = tokio::sync::watch::channel(false);
         let drain = {

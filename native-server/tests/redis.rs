@@ -2,6 +2,8 @@
 
 #[path = "redis/cluster.rs"]
 mod cluster;
+#[path = "redis/together.rs"]
+mod together;
 
 use std::time::{Duration, Instant};
 

@@ -8,6 +8,8 @@ mod config;
 mod keys;
 mod link;
 mod lock;
+mod members;
+mod rate;
 mod reads;
 mod stats;
 mod upkeep;
@@ -32,6 +34,7 @@ use tokio::sync::Notify;
 use crate::{cache::ShardedCache, queue::Clock};
 use keys::Keys;
 use link::Link;
+use members::Known;
 
 /// Stands for an epoch that must be asked for.
 const UNKNOWN: u64 = u64::MAX;
@@ -67,6 +70,8 @@ pub struct Distributed {
     counters: Counters,
     /// Notified when changes wait to be sent.
     waiting: Notify,
+    /// What the other servers told; held while it is read anew.
+    known: tokio::sync::Mutex<Known>,
 }
 
 impl Distributed {
@@ -93,6 +98,7 @@ impl Distributed {
             epoch: AtomicU64::new(UNKNOWN),
             counters: Counters::default(),
             waiting: Notify::new(),
+            known: tokio::sync::Mutex::default(),
             config,
         }))
     }
