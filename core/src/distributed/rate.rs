@@ -3,9 +3,14 @@
 //! The bucket of an address is in the store. A server takes some tokens of it at once, a lease, and
 //! answers from that until it is used up or a second old. A slice is one token first; an address
 //! whose slice lasts less than a tenth of a second gets twice as many next, up to a tenth of what
-//! it may have in a second. So at most about ten questions a second are asked for an address by
-//! each server, whether its requests are admitted or refused, and below 20 requests a second every
-//! slice is one token: the limit is then exact.
+//! it may have in a second. After a slice that was not full, nothing is asked until there is one
+//! again. So at most about twenty questions a second are asked for an address by each server,
+//! whether its requests are admitted or refused, and below 20 requests a second every slice is one
+//! token: nothing is leased ahead.
+//!
+//! Together, servers admit in any stretch of time at most what one bucket would and a slice each
+//! (leased before it began), and at least as much less a slice each a second (leased, and not asked
+//! for any more).
 //!
 //! Every server keeps a whole bucket of its own beside it: it refuses without a question what one
 //! server alone would, and answers alone while the store does not.
@@ -42,7 +47,7 @@ pub struct Grant {
     pub asked: u32,
     /// Tokens that were taken out of the bucket, at most as many.
     pub granted: u32,
-    /// Time until there are as many as were asked for, ms; read when none was granted.
+    /// Time until there are as many as were asked for, ms; read when fewer were granted.
     pub wait_ms: u64,
 }
 
@@ -132,14 +137,13 @@ impl<K: Eq + Hash, S: BuildHasher> RateLimiter<K, S> {
         };
         account.slice = grant.asked;
         account.told_at = Some(now);
-        if grant.granted == 0 {
-            account.lease = 0;
-            account.refused_until = now.plus_ms(grant.wait_ms.clamp(1, LEASE_MS));
-            return Verdict::Refuse;
-        }
         account.lease = grant.granted.min(grant.asked);
         account.lease_until = now.plus_ms(LEASE_MS);
-        if account.tokens < 1.0 {
+        if grant.granted < grant.asked {
+            // Else each token would be asked for as it comes.
+            account.refused_until = now.plus_ms(grant.wait_ms.clamp(1, LEASE_MS));
+        }
+        if account.lease == 0 || account.tokens < 1.0 {
             return Verdict::Refuse;
         }
         account.lease -= 1;

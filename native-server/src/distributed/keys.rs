@@ -24,7 +24,7 @@ pub(super) const RELEASE: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 
 /// Takes tokens out of a bucket: KEYS[1], of ARGV[1] tokens a second and at most ARGV[2], up to
-/// ARGV[3] of them. Gives how many, and the time until there are as many, ms, when there are none.
+/// ARGV[3] of them. Gives how many, and the time until there are as many again, ms.
 ///
 /// One number stands for a bucket: when it will be full again, in microseconds of Redis' own time
 /// (the generic cell rate algorithm, ITU-T I.371). A full bucket is no key at all.
@@ -36,12 +36,12 @@ local whole = step * ARGV[2]
 local full = tonumber(redis.call('GET', KEYS[1]) or '0')
 full = math.min(math.max(full, now), now + whole)
 local n = math.min(tonumber(ARGV[3]), math.floor((now + whole - full) / step + 0.001))
-if n < 1 then
-  return {0, math.ceil((full + step * ARGV[3] - whole - now) / 1000)}
+n = math.max(n, 0)
+if n > 0 then
+  full = full + n * step
+  redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil((full - now) / 1000))
 end
-full = full + n * step
-redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil((full - now) / 1000))
-return {n, 0}";
+return {n, math.max(0, math.ceil((full + step * ARGV[3] - whole - now) / 1000))}";
 
 /// The names of keys under one prefix.
 #[derive(Debug, Clone)]

@@ -44,7 +44,7 @@ impl Bucket {
         Grant {
             asked,
             granted,
-            wait_ms: (missing / self.rate * 1000.0).ceil() as u64,
+            wait_ms: (missing.max(0.0) / self.rate * 1000.0).ceil() as u64,
         }
     }
 }
