@@ -54,6 +54,18 @@ impl Distributed {
         self.link.ask(&pipe).await
     }
 
+    /// Takes this server off the list: it ends. What Redis does not hear of ends by itself.
+    pub async fn leave(&self) {
+        let mut pipe = redis::pipe();
+        let node = &self.config.node;
+        pipe.cmd("SREM").arg(self.keys.nodes()).arg(node).ignore();
+        let del = pipe.cmd("DEL").arg(self.keys.node(node));
+        del.arg(self.keys.figures(node)).ignore();
+        if let Err(error) = self.link.ask::<()>(&pipe).await {
+            tracing::debug!(%error, "the others were not told of the end");
+        }
+    }
+
     /// What the other servers told last, and how many there are besides. While Redis is away, that
     /// is what was read before. Waits no longer than the hard timeout.
     pub async fn members(&self) -> (Vec<Member>, u64) {

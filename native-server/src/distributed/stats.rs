@@ -26,7 +26,7 @@ impl Distributed {
     #[must_use]
     pub fn figures(&self) -> DistributedStatsResponse {
         let replay = self.replay().stats();
-        let synced = self.coherence().synced_at();
+        let synced = self.synced_at();
         let (link, own) = (&self.link.counters, &self.counters);
         DistributedStatsResponse {
             node_id: self.config.node.clone(),
