@@ -19,8 +19,8 @@ async fn own(app: &App) -> Instance {
     let jobs = app.queue.metrics().await.ok().map(|queue| {
         let kinds = [&queue.jobs, &queue.tasks, &queue.chunks];
         InstanceJobs {
-            active: kinds.iter().map(|kind| kind.active as u64).sum(),
-            queued: kinds.iter().map(|kind| kind.queued as u64).sum(),
+            active: kinds.iter().map(|kind| kind.active).sum(),
+            queued: kinds.iter().map(|kind| kind.queued).sum(),
         }
     });
     Instance {
