@@ -126,7 +126,11 @@ impl App {
             processor_limits,
             Arc::clone(&load_tests),
         ));
-        let queue = Queue::open(queue_config(&config, &limits, &clock), executor.clone())?;
+        let queue_config = queue_config(&config, &limits, &clock);
+        let queue = match config.redis.queue()? {
+            None => Queue::open(queue_config, executor.clone())?,
+            Some(shared) => Queue::open_shared(queue_config, executor.clone(), shared)?,
+        };
         let handlers = EventHandlers::default();
         register_own(&handlers)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -62,6 +62,7 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let Self { app, listener, .. } = self;
         warm(&app);
+        app.queue.start().await;
         let background = [
             tokio::spawn(clean_up(Arc::clone(&app))),
             tokio::spawn(crate::monitoring::sample(Arc::clone(&app))),

@@ -45,6 +45,7 @@ async fn a_failed_job_is_heard_by_priority_even_when_a_handler_panics() {
         .submit(NewJob {
             spec,
             payload: Bytes::from_static(b"J{}"),
+            here: false,
         })
         .await
         .unwrap();

@@ -43,7 +43,14 @@ fn child(path: PathBuf) {
                 loop {
                     let spec = JobSpec::new(Kind::Job, "echo");
                     let payload = Bytes::from_static(b"payload");
-                    let submitted = queue.submit(NewJob { spec, payload }).await.unwrap();
+                    let submitted = queue
+                        .submit(NewJob {
+                            spec,
+                            payload,
+                            here: false,
+                        })
+                        .await
+                        .unwrap();
                     println!("ack {}", submitted.id);
                 }
             })

@@ -6,7 +6,10 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use sommos_core::{distributed::BreakerConfig, limits::Limits};
 
-use crate::distributed::{DistributedConfig, OutageWrites, Writes};
+use crate::{
+    distributed::{DistributedConfig, OutageWrites, Writes},
+    queue::BullOptions,
+};
 
 /// Counters of so many servers add up without running over.
 const INSTANCES_MAX: usize = 10_000;
@@ -86,9 +89,59 @@ pub struct RedisConfig {
         default_value_t = 1024
     )]
     pub pack_bytes: usize,
+    /// Milliseconds that a worker's claim of a shared job lasts unless it is renewed. What a dead
+    /// server ran is taken over after at most twice as long.
+    #[arg(
+        long = "redis-job-lease-ms",
+        env = "SOMMOS_REDIS_JOB_LEASE_MS",
+        default_value_t = 30_000
+    )]
+    pub job_lease_ms: u64,
+    /// Times that a shared job may lose its worker before it counts as failed.
+    #[arg(
+        long = "redis-stalled-max",
+        env = "SOMMOS_REDIS_STALLED_MAX",
+        default_value_t = 3
+    )]
+    pub stalled_max: u32,
+    /// Bytes of a shared job's input, or of a chunk of a batch.
+    #[arg(long = "redis-job-bytes", env = "SOMMOS_REDIS_JOB_BYTES", default_value_t = 64 << 20)]
+    pub job_bytes: usize,
+    /// Types of jobs that workers of npm's bullmq run, each in a queue of its name, separated by
+    /// commas.
+    #[arg(
+        long = "redis-job-types",
+        env = "SOMMOS_REDIS_JOB_TYPES",
+        value_delimiter = ','
+    )]
+    pub job_types: Vec<String>,
 }
 
 impl RedisConfig {
+    /// How the queue is shared; `None` without `--redis-url`.
+    ///
+    /// # Errors
+    /// Names a flag that is out of range.
+    pub fn queue(&self) -> anyhow::Result<Option<BullOptions>> {
+        let Some(url) = self.url.clone() else {
+            return Ok(None);
+        };
+        ensure!(
+            (100..=3_600_000).contains(&self.job_lease_ms),
+            "--redis-job-lease-ms must be 100 to 3600000"
+        );
+        check_types(&self.job_types)?;
+        Ok(Some(BullOptions {
+            url,
+            prefix: self.prefix.clone(),
+            hard: Duration::from_millis(self.hard_timeout_ms),
+            lease: Duration::from_millis(self.job_lease_ms),
+            stalled_max: self.stalled_max,
+            external: self.job_types.clone(),
+            job_bytes_max: self.job_bytes,
+        }))
+    }
+
     /// How the cache is shared; `None` without `--redis-url`.
     ///
     /// # Errors
@@ -143,4 +196,27 @@ impl RedisConfig {
             breaker: BreakerConfig::default(),
         }))
     }
+}
+
+/// External types at most: each costs this server a connection.
+const TYPES_MAX: usize = 32;
+
+fn check_types(types: &[String]) -> anyhow::Result<()> {
+    ensure!(
+        types.len() <= TYPES_MAX,
+        "--redis-job-types has {} types; at most {TYPES_MAX}",
+        types.len()
+    );
+    for name in types {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        ensure!(
+            !name.is_empty() && name.len() <= 64 && name.chars().all(plain),
+            "--redis-job-types: {name:?} must have 1 to 64 letters, digits, _, - or ."
+        );
+        ensure!(
+            !["jobs", "tasks", "chunks", "batches"].contains(&name.as_str()),
+            "--redis-job-types: {name:?} is the name of a queue of the servers' own"
+        );
+    }
+    Ok(())
 }

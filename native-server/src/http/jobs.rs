@@ -30,9 +30,11 @@ const MSGPACK: &str = "application/msgpack";
 pub(super) fn refused(error: &QueueError) -> ApiError {
     match error {
         QueueError::Job(error) => wire::job_refused(error),
-        QueueError::Busy(_) => ApiError::new(ErrorCode::QueueFull, error.to_string()),
+        QueueError::Busy(_) | QueueError::NoRoom(_) => {
+            ApiError::new(ErrorCode::QueueFull, error.to_string())
+        }
         QueueError::Chunks(..) => ApiError::invalid("data", error),
-        QueueError::Store(_) | QueueError::Closed => {
+        QueueError::Store(_) | QueueError::Closed | QueueError::Unreachable(_) => {
             ApiError::new(ErrorCode::Unavailable, error.to_string())
         }
     }
@@ -63,6 +65,7 @@ pub(super) async fn submit(kind: WorkKind, call: Call) -> Result<Reply, ApiError
     let job = NewJob {
         spec: submitted.spec(kind),
         payload: Bytes::from(submitted.payload),
+        here: false,
     };
     let answer = app.queue.submit(job).await.map_err(|e| refused(&e))?;
     let status = match answer.deduplicated {

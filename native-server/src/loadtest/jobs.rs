@@ -111,7 +111,13 @@ impl LoadTests {
             ..JobSpec::new(Kind::Job, LOAD_TEST)
         };
         let payload = Bytes::from(number.to_string());
-        let submitted = queue.submit(NewJob { spec, payload }).await;
+        let submitted = queue
+            .submit(NewJob {
+                spec,
+                payload,
+                here: true,
+            })
+            .await;
         let mut tickets = lock(&self.tickets);
         match submitted {
             Ok(submitted) => {

@@ -1,4 +1,4 @@
-//! What the rest of the server holds.
+//! The embedded queue's handle: what goes in.
 
 use std::{
     path::PathBuf,
@@ -30,12 +30,12 @@ use super::{
 };
 
 /// Chunks of one batch: what the ids of their results have room for.
-const CHUNKS_MAX: usize = 1 << 20;
+pub(super) const CHUNKS_MAX: usize = 1 << 20;
 
 /// A handle of the queue; clones share it. When the last one is dropped the queue ends at once,
-/// as in a crash: call [`Queue::drain`] first.
+/// as in a crash: call [`Embedded::drain`] first.
 #[derive(Clone)]
-pub struct Queue(pub(super) Arc<Inner>);
+pub(super) struct Embedded(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) shared: Arc<Shared>,
@@ -59,13 +59,16 @@ impl Drop for Inner {
     }
 }
 
-impl Queue {
+impl Embedded {
     /// Opens or creates the database and starts the writer. What ran when the last process died
     /// goes back in line, its attempt counted.
     ///
     /// # Errors
     /// [`StoreError`] when the file cannot be opened, read or understood.
-    pub fn open(config: QueueConfig, executor: Arc<dyn Executor>) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        config: QueueConfig,
+        executor: Arc<dyn Executor>,
+    ) -> Result<Self, StoreError> {
         let path = config.path.clone();
         let store = Store::open(&path)?;
         let now = (config.clock)();
@@ -131,7 +134,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn submit(&self, job: NewJob) -> Result<Submitted, QueueError> {
+    pub(super) async fn submit(&self, job: NewJob) -> Result<Submitted, QueueError> {
         let entropy = entropy()?;
         self.call(move |machine, now| Ok(machine.submit(now, entropy, job)?))
             .await
@@ -141,7 +144,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn submit_batch(&self, batch: NewBatch) -> Result<BatchId, QueueError> {
+    pub(super) async fn submit_batch(&self, batch: NewBatch) -> Result<BatchId, QueueError> {
         let count = batch.chunks.len();
         if count == 0 || count > CHUNKS_MAX {
             return Err(QueueError::Chunks(count, CHUNKS_MAX));
@@ -168,7 +171,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn open_batch(
+    pub(super) async fn open_batch(
         &self,
         options: BatchOptions,
         params: Bytes,
@@ -183,7 +186,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn append_chunk(
+    pub(super) async fn append_chunk(
         &self,
         id: BatchId,
         payload: Bytes,
@@ -203,7 +206,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn seal_batch(&self, id: BatchId) -> Result<(), QueueError> {
+    pub(super) async fn seal_batch(&self, id: BatchId) -> Result<(), QueueError> {
         self.call(move |m, now| Ok(m.ledger.seal(now, id, &mut m.scheduler)?))
             .await
     }
@@ -212,7 +215,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`]; [`JobError::Ended`] in it.
-    pub async fn cancel(&self, id: JobId) -> Result<bool, QueueError> {
+    pub(super) async fn cancel(&self, id: JobId) -> Result<bool, QueueError> {
         self.call(move |machine, now| Ok(machine.scheduler.cancel(now, id)?))
             .await
     }
@@ -221,7 +224,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn cancel_batch(&self, id: BatchId) -> Result<(), QueueError> {
+    pub(super) async fn cancel_batch(&self, id: BatchId) -> Result<(), QueueError> {
         self.call(move |m, now| Ok(m.ledger.cancel(now, id, &mut m.scheduler)?))
             .await
     }
@@ -230,7 +233,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`]; [`JobError::NotFailed`] in it.
-    pub async fn retry(&self, id: JobId) -> Result<(), QueueError> {
+    pub(super) async fn retry(&self, id: JobId) -> Result<(), QueueError> {
         self.call(move |machine, now| Ok(machine.scheduler.retry_dead(now, id)?))
             .await
     }
@@ -239,7 +242,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn clear(&self, older_than_ms: u64) -> Result<usize, QueueError> {
+    pub(super) async fn clear(&self, older_than_ms: u64) -> Result<usize, QueueError> {
         self.call(move |machine, now| {
             let mut retention = machine.config.retention;
             retention.age_ms = older_than_ms;
@@ -250,42 +253,42 @@ impl Queue {
 
     /// Events from now on, and those after the given number that are still kept.
     #[must_use]
-    pub fn events(&self, after: Option<u64>) -> Subscription {
+    pub(super) fn events(&self, after: Option<u64>) -> Subscription {
         self.0.shared.events.subscribe(after)
     }
 
     /// Announces something of another part of the server among the events.
-    pub fn announce(&self, at: Timestamp, name: &'static str, fields: serde_json::Value) {
+    pub(super) fn announce(&self, at: Timestamp, name: &'static str, fields: serde_json::Value) {
         let what = super::events::What::Other(name, fields);
         self.0.shared.events.publish(std::iter::once((at, what)));
     }
 
     /// How long work waits and runs, and how long commits take, since the start.
     #[must_use]
-    pub fn timings(&self) -> &Timings {
+    pub(super) fn timings(&self) -> &Timings {
         &self.0.shared.timings
     }
 
     /// The database file.
     #[must_use]
-    pub fn path(&self) -> &std::path::Path {
+    pub(super) fn path(&self) -> &std::path::Path {
         &self.0.path
     }
 
     /// Whether the last write succeeded: readiness.
     #[must_use]
-    pub fn healthy(&self) -> bool {
+    pub(super) fn healthy(&self) -> bool {
         self.0.shared.healthy.load(Ordering::Relaxed)
     }
 
     /// Lets the writer look at the clock: for clocks that tests move by hand.
-    pub fn wake(&self) {
+    pub(super) fn wake(&self) {
         self.0.shared.inbox.poke();
     }
 
     /// Ends the queue: nothing new starts, what runs has `grace` to end and then goes back in
     /// line, its attempt not counted. Answers when all is written.
-    pub async fn drain(&self, grace: Duration) {
+    pub(super) async fn drain(&self, grace: Duration) {
         {
             let shared = &self.0.shared;
             let mut drain = shared.drain.lock().unwrap_or_else(PoisonError::into_inner);
@@ -307,7 +310,7 @@ impl Queue {
     }
 }
 
-fn entropy() -> Result<[u8; 16], QueueError> {
+pub(super) fn entropy() -> Result<[u8; 16], QueueError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| QueueError::Store(format!("no randomness for an id: {error}").into()))?;

@@ -102,7 +102,9 @@ impl Machine {
         entropy: [u8; 16],
         job: NewJob,
     ) -> Result<Submitted, JobError> {
-        let NewJob { mut spec, payload } = job;
+        let NewJob {
+            mut spec, payload, ..
+        } = job;
         spec.payload_bytes = payload.len() as u64;
         let submitted = self.scheduler.submit(now, entropy, spec)?;
         if !submitted.deduplicated {

@@ -8,8 +8,10 @@
 //! What is read through the handle was committed before. Work is claimed in the same transactions,
 //! with its attempt counted, so that a job that kills the process ends as a dead letter.
 
+mod bull;
 mod control;
 mod events;
+mod facade;
 mod handle;
 mod inbox;
 mod machine;
@@ -23,9 +25,10 @@ mod timings;
 mod types;
 mod writer;
 
+pub use bull::BullOptions;
 pub use control::WorkControl;
 pub use events::{Event, Subscription, What};
-pub use handle::Queue;
+pub use facade::Queue;
 pub use store::StoreError;
 pub use timings::{Durations, KindTimings, Timings};
 pub use types::{

@@ -232,7 +232,7 @@ fn perform(shared: &Shared, assignment: Assignment) -> Duration {
     run
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()
         .copied()

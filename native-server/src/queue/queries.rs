@@ -1,4 +1,4 @@
-//! The reading half of the handle.
+//! The embedded queue's handle: what is asked.
 
 use std::sync::{Arc, PoisonError, atomic::Ordering};
 
@@ -9,7 +9,7 @@ use sommos_core::{
 };
 
 use super::{
-    handle::Queue,
+    handle::Embedded,
     reader::Reader,
     store::StoreError,
     types::{ChunkResult, Filter, JobView, QueueError, QueueMetrics},
@@ -20,12 +20,12 @@ const POSITION_MAX: usize = 10_000;
 /// Chunk results read for one page, bytes.
 const PAGE_BYTES: usize = 16 << 20;
 
-impl Queue {
+impl Embedded {
     /// A job, task or chunk that has not ended.
     ///
     /// # Errors
     /// [`QueueError`]; [`JobError::NotFound`] in it.
-    pub async fn job(&self, id: JobId) -> Result<JobView, QueueError> {
+    pub(super) async fn job(&self, id: JobId) -> Result<JobView, QueueError> {
         self.call(move |machine, _| {
             let record = machine.scheduler.get(id)?.clone();
             let position = machine.scheduler.position(id, POSITION_MAX);
@@ -38,7 +38,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn result(&self, id: JobId) -> Result<Option<Bytes>, QueueError> {
+    pub(super) async fn result(&self, id: JobId) -> Result<Option<Bytes>, QueueError> {
         let (seq, status) = self
             .call(move |machine, _| {
                 let record = machine.scheduler.get(id)?;
@@ -55,7 +55,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn batch(&self, id: BatchId) -> Result<Book, QueueError> {
+    pub(super) async fn batch(&self, id: BatchId) -> Result<Book, QueueError> {
         self.call(move |machine, _| Ok(machine.ledger.get(id)?.clone()))
             .await
     }
@@ -65,7 +65,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn batch_results(
+    pub(super) async fn batch_results(
         &self,
         id: BatchId,
         from: u32,
@@ -82,7 +82,11 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn list(&self, filter: Filter, limit: usize) -> Result<Vec<Record>, QueueError> {
+    pub(super) async fn list(
+        &self,
+        filter: Filter,
+        limit: usize,
+    ) -> Result<Vec<Record>, QueueError> {
         self.call(move |machine, _| {
             let mut found: Vec<_> = machine
                 .scheduler
@@ -101,7 +105,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn list_batches(&self, limit: usize) -> Result<Vec<Book>, QueueError> {
+    pub(super) async fn list_batches(&self, limit: usize) -> Result<Vec<Book>, QueueError> {
         self.call(move |machine, _| Ok(machine.ledger.books().rev().take(limit).cloned().collect()))
             .await
     }
@@ -110,7 +114,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn metrics(&self) -> Result<QueueMetrics, QueueError> {
+    pub(super) async fn metrics(&self) -> Result<QueueMetrics, QueueError> {
         let shared = Arc::clone(&self.0.shared);
         self.call(move |machine, _| {
             Ok(QueueMetrics {
@@ -131,7 +135,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn batch_metrics(&self) -> Result<BatchMetrics, QueueError> {
+    pub(super) async fn batch_metrics(&self) -> Result<BatchMetrics, QueueError> {
         self.call(|machine, _| Ok(machine.ledger.metrics())).await
     }
 

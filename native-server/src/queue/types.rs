@@ -96,6 +96,12 @@ pub enum QueueError {
     /// The queue drains or has ended.
     #[error("the queue is shutting down and takes nothing more")]
     Closed,
+    /// The engine that servers share did not answer in time, or failed.
+    #[error("the shared queue cannot be reached: {0}; try again in a moment")]
+    Unreachable(Arc<str>),
+    /// The engine that servers share has no room left.
+    #[error("the shared queue is full: {0}; try again when some work has ended")]
+    NoRoom(Arc<str>),
     /// A batch of no chunk, or of too many.
     #[error("a batch of {0} chunks: it must have 1..={1}")]
     Chunks(usize, usize),
@@ -108,6 +114,8 @@ pub struct NewJob {
     pub spec: JobSpec,
     /// What the executor gets.
     pub payload: Bytes,
+    /// Whether only this server may run it, for part of its input is in its memory.
+    pub here: bool,
 }
 
 /// A whole batch at once.

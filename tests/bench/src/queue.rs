@@ -286,6 +286,7 @@ fn job(n: usize) -> NewJob {
     NewJob {
         spec: JobSpec::new(Kind::Job, "noop"),
         payload: payload(n),
+        here: false,
     }
 }
 

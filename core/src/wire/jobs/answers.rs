@@ -264,6 +264,11 @@ pub fn job_refused(error: &JobError) -> ApiError {
         JobError::NotFound(_) => WorkKind::Job.not_found(),
         JobError::NoBatch(_) => crate::wire::batch::not_found(),
         JobError::Full { .. } => ApiError::new(ErrorCode::QueueFull, message),
+        JobError::OverLimit {
+            field: field @ "data",
+            value,
+            limit,
+        } => ApiError::too_large(field, value, *limit),
         _ => ApiError::new(ErrorCode::Conflict, message),
     }
 }

@@ -16,7 +16,7 @@ use sommos_core::{
     time::Timestamp,
 };
 
-use super::*;
+use super::{handle::Embedded, *};
 
 mod batches;
 mod faults;
@@ -97,15 +97,15 @@ impl Fixture {
         }
     }
 
-    fn open(&self) -> Queue {
-        Queue::open(
+    fn open(&self) -> Embedded {
+        Embedded::open(
             self.config.clone(),
             Arc::clone(&self.handlers) as Arc<dyn Executor>,
         )
         .unwrap()
     }
 
-    fn pass(&self, queue: &Queue, ms: u64) {
+    fn pass(&self, queue: &Embedded, ms: u64) {
         self.time.fetch_add(ms, Ordering::SeqCst);
         queue.wake();
     }
@@ -132,10 +132,11 @@ fn job(job_type: &str, payload: &str) -> NewJob {
     NewJob {
         spec,
         payload: Bytes::copy_from_slice(payload.as_bytes()),
+        here: false,
     }
 }
 
-async fn until(queue: &Queue, id: JobId, status: Status) -> sommos_core::jobs::Record {
+async fn until(queue: &Embedded, id: JobId, status: Status) -> sommos_core::jobs::Record {
     loop {
         let record = queue.job(id).await.unwrap().record;
         if record.state.status == status {
@@ -146,7 +147,7 @@ async fn until(queue: &Queue, id: JobId, status: Status) -> sommos_core::jobs::R
     }
 }
 
-async fn batch_ended(queue: &Queue, id: sommos_core::jobs::BatchId) -> sommos_core::batch::Book {
+async fn batch_ended(queue: &Embedded, id: sommos_core::jobs::BatchId) -> sommos_core::batch::Book {
     loop {
         let book = queue.batch(id).await.unwrap();
         if book.status.ended() {
@@ -158,7 +159,7 @@ async fn batch_ended(queue: &Queue, id: sommos_core::jobs::BatchId) -> sommos_co
 
 /// Faults and looks for tests. They go to the writer's own connection.
 #[cfg(test)]
-impl Queue {
+impl Embedded {
     pub(super) async fn limit_pages(&self, pages: i64) -> Result<(), QueueError> {
         self.sql(format!("PRAGMA max_page_count = {pages}"))
             .await

@@ -1,0 +1,256 @@
+//! What happens on the shared queue, told here as if it had happened here: BullMQ keeps a stream
+//! of events for each queue, and every server reads all of them.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bullmq::{QueueEvent, QueueEvents, QueueEventsOptions};
+use serde_json::Value;
+use sommos_core::{
+    jobs::{EventKind, JobId, Kind},
+    time::Timestamp,
+};
+
+use super::{Bull, link::connection_options, map};
+use crate::queue::events::{Event, What};
+
+/// Longest wait for events in one command, milliseconds.
+const BLOCK_MS: u64 = 2000;
+/// Wait before another try to listen.
+const AGAIN: Duration = Duration::from_millis(300);
+/// Jobs whose attempts are followed, count. Of others the first attempt and no time is told.
+const FOLLOWED_MAX: usize = 65_536;
+
+/// What events before tell of a job that runs or will run again.
+#[derive(Debug, Default, Clone)]
+struct Seen {
+    attempt: u32,
+    /// When the attempt began, by Redis's clock.
+    began_ms: u64,
+    /// The attempt has failed; whether another would not have helped.
+    failed: Option<bool>,
+}
+
+/// Reads the events of one queue.
+struct Listener {
+    bull: Arc<Bull>,
+    queue: String,
+    kind: Kind,
+    seen: HashMap<String, Seen>,
+}
+
+impl Bull {
+    /// Listens to a queue of jobs or tasks; ends only with its task.
+    pub(super) async fn listen(self: Arc<Self>, queue: String, kind: Kind) {
+        let mut last = self.newest_event(&queue).await;
+        let mut listener = Listener {
+            bull: Arc::clone(&self),
+            queue: queue.clone(),
+            kind,
+            seen: HashMap::new(),
+        };
+        loop {
+            let options = QueueEventsOptions {
+                connection: connection_options(&self.options),
+                prefix: self.options.prefix.clone(),
+                blocking_timeout: BLOCK_MS,
+                last_event_id: Some(last.clone()),
+                autorun: true,
+            };
+            if let Ok(events) = QueueEvents::with_options(&queue, options).await {
+                while let Some(entry) = events.next_event().await {
+                    if let QueueEvent::Error { message } = &entry.event {
+                        tracing::debug!(queue, message, "listening again");
+                        break;
+                    }
+                    listener.hear(&entry.id, entry.event);
+                    last = entry.id;
+                }
+                events.close().await;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// The id of the newest event: what happens after it is told.
+    pub(super) async fn newest_event(&self, queue: &str) -> String {
+        let key = format!("{}:events", self.options.base(queue));
+        loop {
+            self.link.until_up(Duration::from_secs(60)).await;
+            let key = key.clone();
+            let newest = self.link.ask(|conn| async move {
+                let mut connection = conn.redis().connection();
+                let found: Vec<(String, redis::Value)> = redis::cmd("XREVRANGE")
+                    .arg(&[&key, "+", "-", "COUNT", "1"])
+                    .query_async(&mut connection)
+                    .await?;
+                Ok(found.into_iter().next().map(|(id, _)| id))
+            });
+            match newest.await {
+                Ok(Some(id)) => return id,
+                Ok(None) => return "0-0".to_owned(),
+                Err(_) => tokio::time::sleep(AGAIN).await,
+            }
+        }
+    }
+
+    /// Stops the attempt at this job that runs here if its claim is gone.
+    async fn check_claim(self: Arc<Self>, key: String) {
+        let Some(token) = self.running.token(&key) else {
+            return;
+        };
+        let lock = format!("{key}:lock");
+        let held = self.link.ask(|conn| async move {
+            let mut connection = conn.redis().connection();
+            let held: Option<String> = redis::cmd("GET")
+                .arg(&lock)
+                .query_async(&mut connection)
+                .await?;
+            Ok(held)
+        });
+        // If Redis does not tell, the report will be refused.
+        if let Ok(held) = held.await
+            && held.as_deref() != Some(&*token)
+        {
+            self.running.stop(&key, Some(&token));
+        }
+    }
+}
+
+impl Listener {
+    fn hear(&mut self, stream_id: &str, event: QueueEvent) {
+        let at_ms = stream_id
+            .split('-')
+            .next()
+            .and_then(|ms| ms.parse::<u64>().ok())
+            .unwrap_or(0);
+        match event {
+            QueueEvent::Added { job_id, .. } => self.tell(&job_id, EventKind::Queued),
+            QueueEvent::Active { job_id, .. } => {
+                let seen = self.follow(&job_id);
+                seen.attempt += 1;
+                seen.began_ms = at_ms;
+                seen.failed = None;
+                let attempt = seen.attempt;
+                self.tell(&job_id, EventKind::Started { attempt });
+            }
+            QueueEvent::Progress { job_id, data } => {
+                if let Some(percent) = map::percent_of(&data).filter(|percent| *percent > 0) {
+                    self.tell(&job_id, EventKind::Progress(percent));
+                }
+            }
+            QueueEvent::Completed { job_id, .. } => {
+                let seen = self.seen.remove(&job_id).unwrap_or_default();
+                let run_ms = match seen.began_ms {
+                    0 => 0,
+                    began => at_ms.saturating_sub(began),
+                };
+                let result_bytes = 0;
+                self.tell(
+                    &job_id,
+                    EventKind::Completed {
+                        run_ms,
+                        result_bytes,
+                    },
+                );
+            }
+            QueueEvent::Failed {
+                job_id,
+                failed_reason,
+                ..
+            } => self.failed(&job_id, &failed_reason),
+            QueueEvent::Waiting { job_id, prev } => self.waits(&job_id, prev.as_deref()),
+            QueueEvent::Delayed { job_id, delay } => self.delayed(&job_id, delay),
+            QueueEvent::Stalled { job_id } => self.check(&job_id),
+            QueueEvent::Other { event, fields } if event == "sommosFailure" => self.noted(&fields),
+            _ => {}
+        }
+    }
+
+    fn follow(&mut self, job: &str) -> &mut Seen {
+        if self.seen.len() >= FOLLOWED_MAX {
+            self.seen.clear();
+        }
+        self.seen.entry(job.to_owned()).or_default()
+    }
+
+    /// A worker of ours noted why an attempt failed; BullMQ's own event follows.
+    fn noted(&mut self, fields: &HashMap<String, String>) {
+        let text = |name: &str| fields.get(name).map(String::as_str);
+        let number = |name: &str| text(name).and_then(|text| text.parse::<u64>().ok());
+        let Some(job) = text("jobId") else { return };
+        self.follow(job).failed = Some(text("final") == Some("1"));
+        if let Some(limit_ms) = number("limit") {
+            self.tell(job, EventKind::TimedOut { limit_ms });
+        }
+        if let Some(delay_ms) = number("delay") {
+            let error = text("error").unwrap_or_default().into();
+            self.tell(job, EventKind::Retry { delay_ms, error });
+        }
+    }
+
+    fn failed(&mut self, job: &str, reason: &str) {
+        self.check(job);
+        let seen = self.seen.remove(job).unwrap_or_default();
+        if reason == map::CANCELLED {
+            self.tell(job, EventKind::Cancelled);
+            return;
+        }
+        let (error, lost) = map::reason_of(reason, seen.attempt);
+        // Of workers elsewhere it is not known; most that fail for good have used their attempts.
+        let dead = lost || !seen.failed.unwrap_or(false);
+        self.tell(job, EventKind::Failed { error, dead });
+    }
+
+    fn waits(&mut self, job: &str, before: Option<&str>) {
+        match before {
+            // Put back by hand.
+            Some("failed" | "completed") => {
+                self.seen.remove(job);
+                self.tell(job, EventKind::Queued);
+            }
+            // After a failure it was told already.
+            Some("active") if self.follow(job).failed.take().is_none() => {
+                self.tell(job, EventKind::Requeued);
+            }
+            _ => {}
+        }
+    }
+
+    /// Either it was added with a delay or it failed and waits for its next attempt.
+    fn delayed(&mut self, job: &str, due_ms: i64) {
+        let Some(seen) = self.seen.get_mut(job).filter(|seen| seen.attempt > 0) else {
+            return;
+        };
+        if seen.failed.take().is_none() {
+            let due = Timestamp(u64::try_from(due_ms).unwrap_or(0));
+            let delay_ms = due.ms_since(self.bull.now());
+            let error = "an attempt failed".into();
+            self.tell(job, EventKind::Retry { delay_ms, error });
+        }
+    }
+
+    fn check(&self, job: &str) {
+        let key = format!("{}:{job}", self.bull.options.base(&self.queue));
+        if self.bull.running.token(&key).is_some() {
+            tokio::spawn(Arc::clone(&self.bull).check_claim(key));
+        }
+    }
+
+    fn tell(&self, job: &str, kind: EventKind) {
+        let at = self.bull.now();
+        let what = match job.parse::<JobId>() {
+            Ok(id) if id.kind == self.kind => What::Job(id, kind),
+            _ => {
+                // Added elsewhere, under an id that only they know: told under that.
+                let id = map::id_of(self.kind, &self.queue, job, at.0);
+                let (seq, what) = (0, What::Job(id, kind));
+                let event = Event { seq, at, what };
+                let mut fields = event.fields();
+                fields["id"] = Value::String(job.to_owned());
+                What::Other(event.name(), fields)
+            }
+        };
+        let events = &self.bull.local.0.shared.events;
+        events.publish(std::iter::once((at, what)));
+    }
+}
