@@ -13,6 +13,8 @@ mod balanced;
 mod batches;
 #[path = "redis/cluster.rs"]
 mod cluster;
+#[path = "redis/together.rs"]
+mod together;
 
 use std::time::{Duration, Instant};
 

@@ -304,6 +304,15 @@ impl Server {
         Some((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
     }
 
+    /// The status and the text of GET of a whole path.
+    pub async fn text(&self, path: &str) -> (StatusCode, String) {
+        let uri = format!("http://{}{path}", self.address).parse().unwrap();
+        let response = self.client.get(uri).await.expect("an answer");
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
     pub async fn set(&self, key: &str, value: &Value, more: Value) {
         let mut body = more;
         body["key"] = json!(key);
