@@ -242,8 +242,9 @@ fn dashboard(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
 }
 
 /// Several servers with one Redis.
-fn redis(tally: &mut Tally, _: &mut Shared) -> anyhow::Result<()> {
+fn redis(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
     toolchain::redis()?;
+    tally.count(shared.suite()?.program("vectors_redis")?)?;
     tally.count(suite::named("redis"))
 }
 

@@ -99,7 +99,7 @@ pub fn prometheus() -> anyhow::Result<()> {
 /// When one is not there and cannot be installed.
 pub fn redis() -> anyhow::Result<()> {
     let here = |program| Step::new(program).args(["-v"]).output().is_some();
-    for program in ["redis-server", "haproxy"] {
+    for program in ["redis-server", "haproxy", "faketime"] {
         if !here(program) {
             debian(&[program])?;
         }
