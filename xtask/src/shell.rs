@@ -20,10 +20,18 @@ pub fn root() -> PathBuf {
 /// A command that is printed before it runs.
 pub struct Step(Command);
 
-/// The cargo that runs xtask.
+/// The cargo that runs xtask. What it tells xtask about xtask's package is kept from it: some build
+/// scripts (ring's) would take it for theirs, and run again whenever cargo is called by hand.
 pub fn cargo<const N: usize>(args: [&str; N]) -> Step {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    Step::new(cargo).args(args)
+    let mut step = Step::new(cargo).args(args);
+    for (key, _) in std::env::vars_os() {
+        let name = key.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            step.0.env_remove(&key);
+        }
+    }
+    step
 }
 
 impl Step {
