@@ -71,6 +71,10 @@ impl Server {
             tokio::spawn(crate::handlers::dispatch(Arc::clone(&app))),
             tokio::spawn(share(Arc::clone(&app))),
         ];
+        if let Some(shared) = &app.shared {
+            // So that the first requests find what is shared.
+            shared.tried().await;
+        }
         let (drained, mut is_drained) = tokio::sync::watch::channel(false);
         let drain = {
             let app = Arc::clone(&app);

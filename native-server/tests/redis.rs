@@ -1,5 +1,7 @@
 //! Several servers with one Redis: real processes, real failures.
 
+#[path = "redis/batches.rs"]
+mod batches;
 #[path = "redis/cluster.rs"]
 mod cluster;
 #[path = "redis/jobs.rs"]

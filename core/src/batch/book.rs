@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::reason::Reason;
 use crate::{
     jobs::{Backoff, BatchId},
     time::Timestamp,
 };
 
 /// Chunk errors whose text is kept; the others are only counted.
-const ERRORS: usize = 100;
+pub const ERRORS_KEPT: usize = 100;
 
 /// How a batch runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,7 +108,9 @@ pub(super) enum Outcome<'a> {
 }
 
 impl Book {
-    pub(super) fn new(key: u64, id: BatchId, now: Timestamp, options: BatchOptions) -> Self {
+    /// The book of a batch opened at `now`, which has no chunk yet.
+    #[must_use]
+    pub fn new(key: u64, id: BatchId, now: Timestamp, options: BatchOptions) -> Self {
         Self {
             key,
             id,
@@ -147,8 +150,7 @@ impl Book {
         if self.status == BatchStatus::Completed {
             return 100;
         }
-        let done = u64::from(self.ended_chunks()) * 100 / u64::from(self.total_chunks.max(1));
-        done.min(if self.sealed { 100 } else { 99 }) as u8
+        percent(self.ended_chunks(), self.total_chunks, self.sealed)
     }
 
     /// From its start to its end, or to `now` while it runs, milliseconds.
@@ -177,14 +179,14 @@ impl Book {
             Outcome::Cancelled => self.cancelled_chunks += 1,
             Outcome::Failed { error } => {
                 self.failed_chunks += 1;
-                if self.errors.len() < ERRORS {
+                if self.errors.len() < ERRORS_KEPT {
                     self.errors.push(ChunkError {
                         chunk,
                         error: error.into(),
                     });
                 }
                 if self.options.stop_on_error && !self.status.ended() {
-                    return Some(format!("chunk {chunk} failed: {error}"));
+                    return Some(Reason::Chunk { chunk, error }.to_string());
                 }
             }
         }
@@ -192,7 +194,8 @@ impl Book {
     }
 
     /// The last status, once every chunk has ended.
-    pub(super) fn verdict(&self) -> Option<BatchStatus> {
+    #[must_use]
+    pub fn verdict(&self) -> Option<BatchStatus> {
         if self.status.ended() || !self.sealed || self.ended_chunks() < self.total_chunks {
             return None;
         }
@@ -203,4 +206,11 @@ impl Book {
             BatchStatus::Completed
         })
     }
+}
+
+/// Percent of chunks that have ended, 0..=100; while more may come at most 99.
+#[must_use]
+pub fn percent(ended: u32, total: u32, sealed: bool) -> u8 {
+    let done = u64::from(ended) * 100 / u64::from(total.max(1));
+    done.min(if sealed { 100 } else { 99 }) as u8
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     book::{BatchOptions, BatchStatus, Book, Outcome},
     event::{BatchChange, BatchEvent, BatchEventKind, BatchMetrics},
+    reason::Reason,
 };
 use crate::{
     jobs::{
@@ -40,23 +41,14 @@ impl Ledger {
         &mut self,
         now: Timestamp,
         entropy: [u8; 16],
-        mut options: BatchOptions,
+        options: BatchOptions,
         scheduler: &mut Scheduler,
     ) -> Result<(BatchId, u64), JobError> {
         let limit = scheduler.config().batches_max;
         if self.metrics.active as usize >= limit {
             return Err(JobError::Full { limit });
         }
-        let longest = scheduler.config().timeout_max_ms;
-        scheduler.check(&chunk_spec(&options, 0, 0))?;
-        let timeout_ms = options.timeout_ms;
-        scheduler.check(&JobSpec {
-            timeout_ms,
-            ..chunk_spec(&options, 0, 0)
-        })?;
-        if timeout_ms == 0 {
-            options.timeout_ms = longest;
-        }
+        let options = accepted(options, scheduler)?;
         let id = BatchId::new(now, entropy);
         let key = scheduler.open_group(options.max_concurrency);
         let book = Book::new(key, id, now, options);
@@ -285,7 +277,7 @@ impl Ledger {
     fn conclude(&mut self, now: Timestamp, key: u64, scheduler: &mut Scheduler) {
         if let Some(status) = self.books.get(&key).and_then(Book::verdict) {
             let failed = status == BatchStatus::Failed;
-            let error = failed.then(|| "every chunk failed".to_owned());
+            let error = failed.then(|| Reason::EveryChunk.to_string());
             self.end(now, key, status, error, scheduler);
         }
     }
@@ -328,6 +320,26 @@ impl Ledger {
     fn tell(&mut self, at: Timestamp, id: BatchId, kind: BatchEventKind) {
         self.events.push(BatchEvent { at, id, kind });
     }
+}
+
+/// The options of a batch as they count, with the longest timeout for none.
+///
+/// # Errors
+/// [`JobError::OverLimit`].
+pub fn accepted(
+    mut options: BatchOptions,
+    scheduler: &Scheduler,
+) -> Result<BatchOptions, JobError> {
+    let chunk = chunk_spec(&options, 0, 0);
+    scheduler.check(&chunk)?;
+    scheduler.check(&JobSpec {
+        timeout_ms: options.timeout_ms,
+        ..chunk
+    })?;
+    if options.timeout_ms == 0 {
+        options.timeout_ms = scheduler.config().timeout_max_ms;
+    }
+    Ok(options)
 }
 
 fn chunk_spec(options: &BatchOptions, items: u64, payload_bytes: u64) -> JobSpec {

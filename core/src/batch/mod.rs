@@ -10,11 +10,13 @@ mod ledger;
 pub mod lines;
 pub mod operations;
 mod plan;
+mod reason;
 #[cfg(test)]
 mod tests;
 mod upkeep;
 
-pub use book::{BatchOptions, BatchStatus, Book, ChunkError};
+pub use book::{BatchOptions, BatchStatus, Book, ChunkError, ERRORS_KEPT, percent};
 pub use event::{BatchChange, BatchEvent, BatchEventKind, BatchMetrics};
-pub use ledger::Ledger;
+pub use ledger::{Ledger, accepted};
 pub use plan::{Plan, PlanError, plan};
+pub use reason::Reason;

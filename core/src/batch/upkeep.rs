@@ -3,6 +3,7 @@
 use super::{
     book::{BatchStatus, Book},
     ledger::Ledger,
+    reason::Reason,
 };
 use crate::{
     jobs::{GroupRecord, Retention, SLEW_MS, Scheduler},
@@ -21,7 +22,7 @@ impl Ledger {
                 .books
                 .get(&key)
                 .map_or(0, |book| book.options.timeout_ms);
-            let error = Some(format!("timed out after {ms} ms"));
+            let error = Some(Reason::TimedOut { ms }.to_string());
             self.end(now, key, BatchStatus::Failed, error, scheduler);
         }
     }
@@ -86,7 +87,7 @@ impl Ledger {
             .filter(|book| !book.sealed && !book.status.ended());
         let open: Vec<u64> = open.map(|book| book.key).collect();
         for key in open {
-            let error = Some("interrupted before all its chunks were there".to_owned());
+            let error = Some(Reason::Abandoned.to_string());
             self.end(now, key, BatchStatus::Failed, error, scheduler);
         }
     }

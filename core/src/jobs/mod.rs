@@ -67,7 +67,7 @@ use thiserror::Error;
 pub use event::{Action, Change, Event, EventKind, Interruption};
 pub use id::{BatchId, JobId, Kind, ParseIdError};
 pub use metrics::Metrics;
-pub(crate) use outcome::truncated;
+pub use outcome::truncated;
 pub use record::{Backoff, Fault, JobSpec, Record, State, Status};
 pub use restore::{GroupRecord, Marks};
 pub use scheduler::{Claim, Config, Scheduler, Submitted};

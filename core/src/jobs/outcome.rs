@@ -333,7 +333,7 @@ impl Scheduler {
 }
 
 /// The longest prefix of at most `bytes` bytes that ends between characters.
-pub(crate) fn truncated(text: &str, bytes: usize) -> &str {
+pub fn truncated(text: &str, bytes: usize) -> &str {
     let mut end = text.len().min(bytes);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -116,7 +116,7 @@ impl Distributed {
     }
 
     /// What a change of the key that Redis does not have yet makes of it: `Some(None)` is gone.
-    fn pending(&self, key: &str) -> Option<Option<Found>> {
+    pub(super) fn pending(&self, key: &str) -> Option<Option<Found>> {
         let replay = self.replay();
         match replay.get(key)? {
             Change::Set { entry, .. } => {
@@ -137,11 +137,15 @@ impl Distributed {
         if let Some(pending) = self.pending(key) {
             return pending;
         }
-        if self.trust() == Trust::None {
-            return None;
-        }
+        let now = self.now();
+        let copy = match self.trust() {
+            Trust::None => return None,
+            // Looked for and counted already.
+            Trust::Fresh => self.local.peek(now, key),
+            Trust::Bounded => self.local.get_stale(now, key),
+        };
         Counters::add(&self.counters.fallbacks);
-        self.local.get_stale(self.now(), key)
+        copy
     }
 
     async fn read(&self, key: &str) -> Result<Option<Found>, LinkError> {

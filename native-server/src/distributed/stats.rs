@@ -14,7 +14,7 @@ impl Distributed {
     /// The figures, with the servers that gave a sign of life; none of them while Redis is away.
     pub async fn stats(&self) -> DistributedStatsResponse {
         let replay = self.replay().stats();
-        let synced = self.coherence().synced_at();
+        let synced = self.synced_at();
         let (link, own) = (&self.link.counters, &self.counters);
         DistributedStatsResponse {
             node_id: self.config.node.clone(),

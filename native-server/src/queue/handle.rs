@@ -30,7 +30,7 @@ use super::{
 };
 
 /// Chunks of one batch: what the ids of their results have room for.
-const CHUNKS_MAX: usize = 1 << 20;
+pub(super) const CHUNKS_MAX: usize = 1 << 20;
 
 /// A handle of the queue; clones share it. When the last one is dropped the queue ends at once,
 /// as in a crash: call [`Embedded::drain`] first.

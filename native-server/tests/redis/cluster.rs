@@ -21,15 +21,15 @@ use hyper_util::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncWriteExt as _, copy_bidirectional},
     net::TcpStream,
     process::{Child, Command},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinHandle,
 };
 
 /// Longest time for anything to become true.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
 pub struct Options {
@@ -187,17 +187,18 @@ pub struct Server {
 
 impl Server {
     async fn start(redis: &str, folder: PathBuf, loader: &str, flags: &[&str]) -> Self {
+        let redis = ["--redis-url", redis];
+        let server = Self::spawn(&redis, folder, loader, flags);
+        server.eventually_closed().await;
+        server
+    }
+
+    fn spawn(redis: &[&str], folder: PathBuf, loader: &str, flags: &[&str]) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         std::fs::create_dir_all(&folder).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_sommos-server"))
-            .args([
-                "--listen",
-                &address.to_string(),
-                "--redis-url",
-                redis,
-                "--log",
-                "warn",
-            ])
+            .args(["--listen", &address.to_string(), "--log", "warn"])
+            .args(redis)
             .args(["--cache-loader", loader, "--data-dir"])
             .arg(&folder)
             .args(flags)
@@ -205,13 +206,89 @@ impl Server {
             .spawn()
             .unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let server = Self {
+        Self {
             address,
             client,
             child: Arc::new(child),
-        };
-        server.eventually_closed().await;
-        server
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> hyper::http::request::Builder {
+        let uri = format!("http://{}/api/performance/{path}", self.address);
+        Request::builder().method(method).uri(uri)
+    }
+
+    /// Bytes there and back, of these types.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        [sent, wanted]: [&str; 2],
+        body: Bytes,
+    ) -> (StatusCode, Bytes) {
+        let request = self.request(method, path);
+        let request = request
+            .header("content-type", sent)
+            .header("accept", wanted);
+        let request = request.body(Full::new(body)).unwrap();
+        let response = self.client.request(request).await.expect("an answer");
+        let status = response.status();
+        (
+            status,
+            response.into_body().collect().await.unwrap().to_bytes(),
+        )
+    }
+
+    /// Sends a body that never ends.
+    pub fn send_and_wait(
+        &self,
+        path: &str,
+        sent: &'static str,
+        body: Bytes,
+    ) -> impl Future<Output = ()> + use<> {
+        let head = format!(
+            "POST /api/performance/{path} HTTP/1.1\r\nhost: test\r\ncontent-type: {sent}\r\n\
+             accept: application/json\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n",
+            body.len()
+        );
+        let address = self.address;
+        async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(&body).await.unwrap();
+            stream.write_all(b"\r\n").await.unwrap();
+            std::future::pending().await
+        }
+    }
+
+    /// Its events from now on: names and fields.
+    pub async fn listen(&self) -> mpsc::UnboundedReceiver<(String, Value)> {
+        let request = self.request(Method::GET, "events");
+        let request = request.body(Full::new(Bytes::new())).unwrap();
+        let mut body = self.client.request(request).await.unwrap().into_body();
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut text = String::new();
+            while let Some(Ok(frame)) = body.frame().await {
+                let Ok(data) = frame.into_data() else {
+                    continue;
+                };
+                text.push_str(std::str::from_utf8(&data).unwrap());
+                while let Some((event, rest)) = text.split_once("\n\n") {
+                    let field = |name: &str| {
+                        let mut lines = event.lines();
+                        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+                    };
+                    if let (Some(name), Some(data)) = (field("event"), field("data")) {
+                        // A test that has ended hears no more.
+                        let fields = serde_json::from_str(data).unwrap();
+                        let _ = sender.send((name.to_owned(), fields));
+                    }
+                    text = rest.to_owned();
+                }
+            }
+        });
+        receiver
     }
 
     pub fn signal(&self, what: Signal) {
@@ -224,11 +301,9 @@ impl Server {
         path: &str,
         body: Option<Value>,
     ) -> Option<(StatusCode, Value)> {
-        let uri = format!("http://{}/api/performance/{path}", self.address);
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        let request = Request::builder()
-            .method(method)
-            .uri(uri)
+        let request = self
+            .request(method, path)
             .header("content-type", "application/json")
             .body(Full::new(body))
             .unwrap();
@@ -377,6 +452,23 @@ impl Cluster {
             proxies,
             folder,
         }
+    }
+
+    /// A server beside the others that knows nothing of Redis.
+    pub async fn alone(&self) -> Server {
+        let file = self.folder.join("wines.ndjson");
+        let loader = format!("wines={}", file.display());
+        let server = Server::spawn(&[], self.folder.join("alone"), &loader, &[]);
+        let began = Instant::now();
+        while server
+            .call(Method::GET, "batch/metrics", None)
+            .await
+            .is_none()
+        {
+            assert!(began.elapsed() < PATIENCE, "it does not start");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        server
     }
 
     /// Nothing passes between this server and Redis any more.

@@ -2,7 +2,7 @@
 //! Redis (whose log is synced once a second: it may lose a second of jobs, ours loses none), and
 //! the plain way over SQLite, one synced transaction per step of a job.
 
-mod redis;
+pub mod redis;
 
 use std::{
     path::{Path, PathBuf},

@@ -171,6 +171,8 @@ impl Bull {
                 add_times(times, into);
             }
         }
+        // Worth an answer without them, too.
+        let _ = self.count_batches(&mut all).await;
         Ok(all)
     }
 

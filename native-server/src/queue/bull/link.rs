@@ -179,7 +179,7 @@ impl Link {
     }
 
     /// Connects and stays connected; ends only with its task. `connected` is told of every
-    /// connection.
+    /// connection before it is used.
     pub(super) async fn keep<F: Future<Output = ()>>(&self, connected: impl Fn(Arc<Conn>) -> F) {
         loop {
             let probe_at = self.breaker().next_deadline();
@@ -193,10 +193,10 @@ impl Link {
             match self.connect().await {
                 Ok(conn) => {
                     let conn = Arc::new(conn);
-                    self.replace(Some(Arc::clone(&conn)));
+                    connected(Arc::clone(&conn)).await;
                     self.breaker().succeeded();
+                    self.replace(Some(conn));
                     tracing::info!("the shared queue is connected");
-                    connected(conn).await;
                     self.beat().await;
                     tracing::warn!("the connection of the shared queue is lost");
                     let now = self.now();
@@ -221,10 +221,9 @@ impl Link {
             {
                 return;
             }
+            // A failure counts: when there are enough of them, this is told as requests are.
             let asked = self.ask(|conn| async move { conn.redis().ping().await });
-            if asked.await.is_err() {
-                return;
-            }
+            let _ = asked.await;
         }
     }
 

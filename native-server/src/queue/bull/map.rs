@@ -31,7 +31,7 @@ pub(super) const CANCELLED: &str = "cancelled by a caller";
 
 /// BullMQ runs lower numbers first and what has none before all: ours from highest to lowest are
 /// 1 to 2,000,001, below its limit of 2,097,152.
-fn priority_of(ours: i32) -> u32 {
+pub(super) fn priority_of(ours: i32) -> u32 {
     (PRIORITY_MAX + 1 - ours.clamp(-PRIORITY_MAX, PRIORITY_MAX)).unsigned_abs()
 }
 
@@ -57,7 +57,8 @@ pub(super) struct Meta {
 }
 
 impl Meta {
-    fn encode(&self) -> String {
+    /// As the type of a backoff.
+    pub(super) fn encode(&self) -> String {
         let Backoff {
             base_ms,
             max_ms,

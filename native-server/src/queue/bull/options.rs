@@ -12,6 +12,8 @@ pub(super) const TASKS: &str = "tasks";
 pub(super) const BATCHES: &str = "batches";
 /// The queue of their chunks.
 pub(super) const CHUNKS: &str = "chunks";
+/// The queue of what keeps a batch waiting while more chunks may come: no worker takes it.
+pub(super) const INTAKE: &str = "intake";
 
 /// Of the shared queue.
 #[derive(Debug, Clone)]
@@ -36,7 +38,7 @@ pub struct BullOptions {
 impl BullOptions {
     /// All queues.
     pub(super) fn queues(&self) -> impl Iterator<Item = &str> {
-        [JOBS, TASKS, BATCHES, CHUNKS]
+        [JOBS, TASKS, BATCHES, CHUNKS, INTAKE]
             .into_iter()
             .chain(self.external.iter().map(String::as_str))
     }

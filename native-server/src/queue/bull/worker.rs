@@ -27,13 +27,26 @@ impl Bull {
     ) where
         F: Future<Output = Result<Value, Error>> + Send + 'static,
     {
+        let options = self.worker_options();
+        self.serve_with(queue, options, process).await;
+    }
+
+    /// The same with other options.
+    pub(super) async fn serve_with<F>(
+        self: Arc<Self>,
+        queue: String,
+        options: WorkerOptions,
+        process: impl Fn(Arc<Self>, Job) -> F + Clone + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Result<Value, Error>> + Send + 'static,
+    {
         loop {
             // BullMQ's own connection would try for long, with pauses that grow.
             self.link.until_up(UP).await;
             let bull = Arc::clone(&self);
             let process = process.clone();
             let run = move |job: Job, _| process(Arc::clone(&bull), job);
-            let made = Worker::with_options(&queue, run, self.worker_options());
+            let made = Worker::with_options(&queue, run, options.clone());
             let worker = match made.await {
                 Ok(worker) => Arc::new(worker),
                 Err(error) => {
@@ -52,7 +65,7 @@ impl Bull {
         }
     }
 
-    fn worker_options(&self) -> WorkerOptions {
+    pub(super) fn worker_options(&self) -> WorkerOptions {
         let lease = self.options.lease;
         // One look in a quarter of the lease, over all workers together.
         let look = (lease / 4).max(Duration::from_millis(25));
