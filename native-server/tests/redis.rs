@@ -13,8 +13,16 @@ mod balanced;
 mod batches;
 #[path = "redis/cluster.rs"]
 mod cluster;
+#[path = "redis/jobs.rs"]
+mod jobs;
+#[path = "redis/losses.rs"]
+mod losses;
+#[path = "redis/npm.rs"]
+mod npm;
 #[path = "redis/together.rs"]
 mod together;
+#[path = "redis/work.rs"]
+mod work;
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! `cargo xtask test`: the groups, one after the other, and the one line that sums them up.
 
+use std::path::Path;
+
 use anyhow::bail;
 
 use crate::{
@@ -7,7 +9,7 @@ use crate::{
         Ahead,
         Need::{self, Package, PanickingWorker, Tools, Worker},
     },
-    demo, edge,
+    demo, edge, node,
     shell::{Step, cargo},
     suite::{self, Suite},
     toolchain,
@@ -33,8 +35,9 @@ struct Group {
     run: fn(&mut Tally, &mut Shared) -> anyhow::Result<()>,
 }
 
-/// In this order. What the last ones need is made while the first ones run. `processors` is run
-/// only when it is named: the JavaScript engine alone takes minutes to compile.
+/// In this order. What the last ones need is made while the first ones run. Two are run only when
+/// they are named: several servers with one Redis fail, wait and recover for minutes, and the
+/// JavaScript engine of `processors` takes minutes to compile.
 const GROUPS: [Group; 9] = [
     Group::new("lint", &[], lint),
     Group::new("core", &[], core),
@@ -44,9 +47,9 @@ const GROUPS: [Group; 9] = [
     Group::new("dashboard", &[Tools], dashboard),
     Group::new("package", &[Tools, Package], package),
     Group::new("edge", &[Tools, PanickingWorker, Worker], edge),
-    Group::new(LONG, &[Tools], processors),
+    Group::new("processors", &[Tools], processors),
 ];
-const LONG: &str = "processors";
+const BY_NAME: [&str; 2] = ["redis", "processors"];
 
 impl Group {
     const fn new(
@@ -85,7 +88,7 @@ pub fn run(only: &[String]) -> anyhow::Result<()> {
         bail!("unknown group {unknown:?}; known: {}", names.join(" "));
     }
     let chosen = |group: &&Group| match only {
-        [] => group.name != LONG,
+        [] => !BY_NAME.contains(&group.name),
         only => only.iter().any(|name| name == group.name),
     };
     let groups: Vec<_> = GROUPS.iter().filter(chosen).collect();
@@ -244,6 +247,8 @@ fn dashboard(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
 /// Several servers with one Redis.
 fn redis(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
     toolchain::redis()?;
+    toolchain::node()?;
+    node::install(Path::new("native-server/tests/redis/node"))?;
     tally.count(shared.suite()?.program("vectors_redis")?)?;
     tally.count(suite::named("redis"))
 }

@@ -59,7 +59,11 @@ pub(super) async fn submit(kind: WorkKind, call: Call) -> Result<Reply, ApiError
         if msgpack {
             return wire::decode_submit_msgpack(kind, &held.bytes, &defaults, limits);
         }
-        wire::decode_submit(kind, &held.bytes, &defaults, limits)
+        let external = match kind {
+            WorkKind::Job => inner.queue.external(),
+            WorkKind::Task => &[],
+        };
+        wire::decode_submit(kind, &held.bytes, external, &defaults, limits)
     })
     .await?;
     let job = NewJob {

@@ -72,6 +72,12 @@ impl Queue {
         }
     }
 
+    /// Types of jobs that workers outside of the servers run.
+    #[must_use]
+    pub fn external(&self) -> &[String] {
+        self.shared.as_ref().map_or(&[], |shared| shared.external())
+    }
+
     /// Takes a job or task. When this answers, it is on a disk.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -119,6 +119,23 @@ impl Redis {
 
     pub fn signal(&self, what: Signal) {
         signal(&self.child, what);
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub async fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut asked = redis::cmd(command[0]);
+        asked.arg(&command[1..]);
+        asked.query_async(&mut connection).await.unwrap()
+    }
+
+    /// The number that a command gives; 0 for nothing.
+    pub async fn number(&self, command: &[&str]) -> u64 {
+        self.ask::<Option<u64>>(command).await.unwrap_or(0)
     }
 }
 
@@ -311,6 +328,24 @@ impl Server {
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    /// What the server tells as it happens, from now on.
+    pub async fn events(&self) -> Arc<Mutex<String>> {
+        let uri = format!("http://{}/api/performance/events", self.address);
+        let request = Request::builder().uri(uri).body(Full::default()).unwrap();
+        let mut body = self.client.request(request).await.unwrap().into_body();
+        let heard = Arc::new(Mutex::new(String::new()));
+        let into = Arc::clone(&heard);
+        tokio::spawn(async move {
+            while let Some(Ok(frame)) = body.frame().await {
+                let data = frame.into_data().unwrap_or_default();
+                into.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&data));
+            }
+        });
+        heard
     }
 
     pub async fn set(&self, key: &str, value: &Value, more: Value) {

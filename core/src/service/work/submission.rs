@@ -63,7 +63,7 @@ impl Submission {
         } else if request.content_type.starts_with(MSGPACK) {
             jobs::decode_submit_msgpack(kind, body, &defaults, limits)?
         } else {
-            jobs::decode_submit(kind, body, &defaults, limits)?
+            jobs::decode_submit(kind, body, &[], &defaults, limits)?
         };
         let mut spec = submitted.spec(kind);
         spec.payload_bytes = submitted.payload.len() as u64;

@@ -188,9 +188,9 @@ pub struct TaskSubmitRequest<'a> {
 /// A submission that has been checked to the last field.
 #[derive(Debug)]
 pub struct Submitted {
-    /// Which work.
-    pub task_type: TaskType,
-    /// Its estimated work ([`Task::cost`]).
+    /// Which work: the name of a [`TaskType`], or of a type that other workers run.
+    pub job_type: Box<str>,
+    /// Its estimated work ([`Task::cost`]); 0 of a type that other workers run.
     pub cost: u64,
     /// Its input as the store keeps it ([`Task::parse_stored`]).
     pub payload: Vec<u8>,
@@ -254,11 +254,14 @@ impl WorkKind {
 /// Decodes a submission and parses its input, so that whatever is wrong is said now and not by a
 /// failed job later.
 ///
+/// `external` are the types that other workers run: their input may be any JSON.
+///
 /// # Errors
 /// 400, 413 or 422 naming the field.
 pub fn decode_submit(
     kind: WorkKind,
     bytes: &[u8],
+    external: &[String],
     defaults: &SubmitDefaults,
     limits: &Limits,
 ) -> Result<Submitted, ApiError> {
@@ -276,13 +279,22 @@ pub fn decode_submit(
         .filter(|name| !name.is_empty())
         .ok_or_else(|| ApiError::missing(kind.type_field(), kind.required()))?;
     let data = data.ok_or_else(|| ApiError::missing("data", kind.required()))?;
-    let task_type = TaskType::parse(kind.type_field(), &name)?;
+    let (job_type, task_type) = match external.iter().find(|known| **known == *name) {
+        Some(known) => (known.as_str(), None),
+        None => {
+            let task_type = TaskType::parse(kind.type_field(), &name)?;
+            (task_type.as_str(), Some(task_type))
+        }
+    };
     let submission = options.unwrap_or_default().check(defaults, limits)?;
-    let task = Task::parse(task_type, data, limits)?;
+    let cost = match task_type {
+        Some(task_type) => Task::parse(task_type, data, limits)?.cost(),
+        None => 0,
+    };
     let payload = tagged(PAYLOAD_JSON, &[data.get().as_bytes()]);
     Ok(Submitted {
-        task_type,
-        cost: task.cost(),
+        job_type: job_type.into(),
+        cost,
         payload,
         submission,
     })
@@ -317,7 +329,7 @@ pub fn decode_submit_npy(
     let task = Task::parse_npy(task_type, query, bytes, limits)?;
     let payload = tagged(PAYLOAD_NPY, &[query.as_bytes(), b"\n", bytes]);
     Ok(Submitted {
-        task_type,
+        job_type: task_type.as_str().into(),
         cost: task.cost(),
         payload,
         submission,
@@ -354,7 +366,7 @@ pub fn decode_submit_msgpack(
     let task = Task::parse_msgpack(task_type, bytes, limits)?;
     let payload = tagged(PAYLOAD_MSGPACK, &[bytes]);
     Ok(Submitted {
-        task_type,
+        job_type: task_type.as_str().into(),
         cost: task.cost(),
         payload,
         submission,
@@ -387,7 +399,7 @@ impl Submitted {
             },
             idempotency_key: options.idempotency_key.as_deref().map(Into::into),
             cost: self.cost,
-            ..JobSpec::new(kind.kind(), self.task_type.as_str())
+            ..JobSpec::new(kind.kind(), &self.job_type)
         }
     }
 }
@@ -397,6 +409,10 @@ mod tests {
     use super::*;
 
     fn submit(body: &str) -> Result<Submitted, ApiError> {
+        submit_with(body, &[])
+    }
+
+    fn submit_with(body: &str, external: &[String]) -> Result<Submitted, ApiError> {
         let defaults = SubmitDefaults {
             timeout_ms: 1000,
             retries: 3,
@@ -405,9 +421,27 @@ mod tests {
         decode_submit(
             WorkKind::Job,
             body.as_bytes(),
+            external,
             &defaults,
             &Limits::default(),
         )
+    }
+
+    #[test]
+    fn types_of_other_workers_take_any_json() {
+        let external = ["send-mail".to_owned()];
+        let body = r#"{"jobType":"send-mail","data":[1],"options":{"retries":0}}"#;
+        let submitted = submit_with(body, &external).unwrap();
+        assert_eq!(&*submitted.job_type, "send-mail");
+        assert_eq!(submitted.payload, b"J[1]");
+        assert_eq!(submitted.submission.max_attempts, 1);
+        let error = submit_with(r#"{"jobType":"send-mail"}"#, &external).unwrap_err();
+        assert_eq!(error.field.as_deref(), Some("data"));
+        let native = r#"{"jobType":"data_processing","data":1}"#;
+        assert_eq!(
+            submit_with(native, &external).unwrap_err(),
+            submit(native).unwrap_err()
+        );
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! How much there is, how much there was, and what is swept.
 
 use std::{
-    collections::VecDeque,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -41,14 +40,8 @@ pub(super) struct Counts {
     live: AtomicU64,
     /// What this server added since.
     added: AtomicU64,
-    ran: [Mutex<Ran>; Kind::ALL.len()],
-}
-
-#[derive(Default)]
-struct Ran {
-    count: u64,
-    sum_ms: u64,
-    times: VecDeque<u64>,
+    /// What this server ever added: the order within a millisecond.
+    seq: AtomicU64,
 }
 
 impl Counts {
@@ -56,16 +49,9 @@ impl Counts {
         self.added.fetch_add(1, Relaxed);
     }
 
-    /// A job or task ran here to its end.
-    pub(super) fn ran(&self, kind: Kind, ms: u64) {
-        let ran = &self.ran[kind.index()];
-        let mut ran = ran.lock().unwrap_or_else(PoisonError::into_inner);
-        ran.count += 1;
-        ran.sum_ms = ran.sum_ms.saturating_add(ms);
-        if ran.times.len() == TIMES {
-            ran.times.pop_front();
-        }
-        ran.times.push_back(ms);
+    /// A number for what is added, greater than all before it.
+    pub(super) fn next_seq(&self) -> u64 {
+        self.seq.fetch_add(1, Relaxed) + 1
     }
 }
 
@@ -180,26 +166,21 @@ impl Bull {
             };
             figures.add_to(into);
         }
-        self.add_times(Kind::Job, &mut all.jobs);
-        self.add_times(Kind::Task, &mut all.tasks);
+        for (queue, into) in [(JOBS, &mut all.jobs), (TASKS, &mut all.tasks)] {
+            if let Ok(times) = self.times(queue).await {
+                add_times(times, into);
+            }
+        }
         // Worth an answer without them, too.
         let _ = self.count_batches(&mut all).await;
         Ok(all)
     }
 
-    fn add_times(&self, kind: Kind, into: &mut Metrics) {
-        let ran = &self.counts.ran[kind.index()];
-        let ran = ran.lock().unwrap_or_else(PoisonError::into_inner);
-        if ran.count == 0 {
-            return;
-        }
-        // The mean of the embedded queue stands for the runs whose times it still shows, at least.
-        let before = into.times_ms.len() as f64;
-        let sum = into.average_ms.mul_add(before, ran.sum_ms as f64);
-        into.average_ms = sum / (before + ran.count as f64);
-        into.times_ms.extend(&ran.times);
-        let surplus = into.times_ms.len().saturating_sub(TIMES);
-        into.times_ms.drain(..surplus);
+    async fn times(&self, queue: &str) -> Result<Vec<u64>, QueueError> {
+        let keys = [self.options.base(queue)];
+        self.link
+            .ask(|conn| async move { run(&conn, scripts::TIMES, &keys, &[]).await })
+            .await
     }
 
     fn add_pool(&self, pool: &mut PoolStats) {
@@ -329,6 +310,18 @@ impl Figures {
         into.active += self.active;
         into.queued += self.queued;
     }
+}
+
+/// The mean is that of the times that are shown.
+fn add_times(times: Vec<u64>, into: &mut Metrics) {
+    if times.is_empty() {
+        return;
+    }
+    into.times_ms.extend(times);
+    let surplus = into.times_ms.len().saturating_sub(TIMES);
+    into.times_ms.drain(..surplus);
+    let sum: u64 = into.times_ms.iter().sum();
+    into.average_ms = sum as f64 / into.times_ms.len() as f64;
 }
 
 async fn forget_results(conn: &Conn, base: &str, ids: &[String]) -> Result<(), bullmq::Error> {

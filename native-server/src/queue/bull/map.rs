@@ -52,6 +52,8 @@ pub(super) struct Meta {
     pub backoff: Backoff,
     /// Of the jitter.
     pub seed: u64,
+    /// Order of submission to its server: for jobs of one millisecond.
+    pub seq: u64,
 }
 
 impl Meta {
@@ -62,8 +64,8 @@ impl Meta {
             max_ms,
             jitter,
         } = self.backoff;
-        let (timeout, seed) = (self.timeout_ms, self.seed);
-        format!("{BACKOFF}:{base_ms}:{max_ms}:{jitter}:{timeout}:{seed}")
+        let (timeout, seed, seq) = (self.timeout_ms, self.seed, self.seq);
+        format!("{BACKOFF}:{base_ms}:{max_ms}:{jitter}:{timeout}:{seed}:{seq}")
     }
 
     /// From the type of a backoff.
@@ -82,6 +84,7 @@ impl Meta {
                 jitter: jitter as f32,
             },
             seed: parts.next()?.parse().ok()?,
+            seq: parts.next()?.parse().ok()?,
         })
     }
 
@@ -92,6 +95,7 @@ impl Meta {
             timeout_ms: spec.timeout_ms,
             backoff: spec.backoff,
             seed: 0,
+            seq: 0,
         };
         match &options.backoff {
             Some(BackoffStrategy::Custom(text)) => Self::decode(text).unwrap_or(meta),
@@ -121,7 +125,7 @@ impl Meta {
 }
 
 /// How a job is added. `external`: for workers that know BullMQ's own kinds of backoff only.
-pub(super) fn options_of(spec: &JobSpec, id: JobId, external: bool) -> JobOptions {
+pub(super) fn options_of(spec: &JobSpec, id: JobId, seq: u64, external: bool) -> JobOptions {
     let base = spec.backoff.base_ms.max(1);
     let backoff = match external {
         true => BackoffStrategy::Exponential(base),
@@ -133,6 +137,7 @@ pub(super) fn options_of(spec: &JobSpec, id: JobId, external: bool) -> JobOption
                     ..spec.backoff
                 },
                 seed: id.entropy[1],
+                seq,
             }
             .encode(),
         ),
@@ -297,7 +302,7 @@ pub(super) fn record(id: JobId, view: &View) -> (Record, Option<usize>) {
         result_bytes: 0,
     };
     let record = Record {
-        seq: 0,
+        seq: meta.seq,
         id,
         group: 0,
         spec,
@@ -367,6 +372,7 @@ mod tests {
             timeout_ms: 5000,
             backoff: Backoff::default(),
             seed: u64::MAX,
+            seq: 9,
         };
         assert_eq!(Meta::decode(&meta.encode()), Some(meta));
         assert_eq!(Meta::decode("custom"), None);

@@ -128,6 +128,17 @@ redis.call('SET', KEYS[1], '?' .. ARGV[1], 'PX', ARGV[2])
 return {ARGV[1], 0}
 ";
 
+/// How long the last 100 completed jobs ran, milliseconds, oldest first. Keys: the queue.
+pub(super) const TIMES: &str = r"
+local times = {}
+local ids = redis.call('ZREVRANGE', KEYS[1] .. ':completed', 0, 99)
+for i = #ids, 1, -1 do
+  local at = redis.call('HMGET', KEYS[1] .. ':' .. ids[i], 'processedOn', 'finishedOn')
+  if at[1] and at[2] then times[#times + 1] = math.max(0, at[2] - at[1]) end
+end
+return times
+";
+
 /// Puts a failed job back in line as it was at first, but for its last error; gives whether it had
 /// failed. BullMQ's own command does the rest. Keys: the queue. Arguments: the id.
 pub(super) const REVIVE: &str = r"

@@ -72,6 +72,7 @@ pub(super) fn child(
         timeout_ms: options.chunk_timeout_ms,
         backoff: options.backoff,
         seed: id.entropy[1] ^ u64::from(chunk),
+        seq: u64::from(chunk),
     };
     let options_of_job = JobOptions {
         job_id: Some(name),
