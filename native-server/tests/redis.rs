@@ -1,5 +1,14 @@
 //! Several servers with one Redis: real processes, real failures.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
 
+#[path = "redis/balanced.rs"]
+mod balanced;
 #[path = "redis/batches.rs"]
 mod batches;
 #[path = "redis/cluster.rs"]
@@ -10,6 +19,8 @@ mod jobs;
 mod losses;
 #[path = "redis/npm.rs"]
 mod npm;
+#[path = "redis/together.rs"]
+mod together;
 #[path = "redis/work.rs"]
 mod work;
 

@@ -1,3 +1,5 @@
+mod rate;
+
 use std::borrow::Cow;
 
 use proptest::prelude::*;

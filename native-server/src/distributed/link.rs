@@ -181,7 +181,8 @@ impl Link {
     ) -> Result<(), LinkError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.hard))
-            .set_response_timeout(Some(self.hard))
+            // `send` has its own, over all that it waits for.
+            .set_response_timeout(None)
             .set_push_sender(pushed);
         let made = self
             .client

@@ -8,6 +8,8 @@ mod config;
 mod keys;
 mod link;
 mod lock;
+mod members;
+mod rate;
 mod reads;
 mod stats;
 mod upkeep;
@@ -32,6 +34,7 @@ use tokio::sync::{Notify, watch};
 use crate::{cache::ShardedCache, queue::Clock};
 use keys::Keys;
 use link::Link;
+use members::Known;
 
 /// Stands for an epoch that must be asked for.
 const UNKNOWN: u64 = u64::MAX;
@@ -69,6 +72,8 @@ pub struct Distributed {
     counters: Counters,
     /// Notified when changes wait to be sent.
     waiting: Notify,
+    /// What the other servers told; held while it is read anew.
+    known: tokio::sync::Mutex<Known>,
     /// Whether the first connection was made, or failed.
     tried: watch::Sender<bool>,
 }
@@ -98,6 +103,7 @@ impl Distributed {
             synced: AtomicU64::new(0),
             counters: Counters::default(),
             waiting: Notify::new(),
+            known: tokio::sync::Mutex::default(),
             tried: watch::Sender::new(false),
             config,
         }))

@@ -200,15 +200,21 @@ impl Distributed {
             stale_ttl_ms: (stale_ms > 0).then_some(stale_ms),
             tags: entry.tags.iter().map(|tag| tag.name.into()).collect(),
         };
-        self.keep(flight, now, &set);
+        self.keep(flight, now, &set, answer.clone());
         Ok(Some((answer, Freshness::Fresh)))
     }
 
     /// Keeps a copy unless something happened to the key since its flight began.
-    pub(super) fn keep(&self, flight: InFlight<'_>, now: Timestamp, set: &CacheSet<'_>) {
+    pub(super) fn keep(
+        &self,
+        flight: InFlight<'_>,
+        now: Timestamp,
+        set: &CacheSet<'_>,
+        answer: Bytes,
+    ) {
         // Entered first and taken out again: between landing and entering, a message of a change
         // would find no copy and no flight.
-        let entered = self.local.set(now, set);
+        let entered = self.local.set_answer(now, set, answer);
         if !flight.land() || entered.is_err() {
             self.local.remove(now, &set.key);
         }

@@ -2,11 +2,12 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use bytes::Bytes;
 use sommos_core::{
     cache::Freshness,
     distributed::{Change, SharedEntry, Tag},
     time::Timestamp,
-    wire::{ApiError, cache::CacheSet},
+    wire::{ApiError, cache::CacheSet, envelope},
 };
 
 use super::{
@@ -109,7 +110,8 @@ impl Distributed {
         }
         let () = self.link.ask(&pipe).await?;
         for (set, flight) in sets.iter().zip(flights) {
-            self.keep(flight, now, &set.as_set());
+            let answer = Bytes::from(envelope::raw_data(set.value.as_bytes()));
+            self.keep(flight, now, &set.as_set(), answer);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! and beside a bare client of Redis.
 
 mod cache;
+mod queue;
 
 use std::path::PathBuf;
 
@@ -17,7 +18,8 @@ pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    cache::run(options, report, &redis.url())
+    cache::run(options, report, &redis.url())?;
+    queue::run(options, report, &folder.0, &redis)
 }
 
 /// A temporary folder.

@@ -7,11 +7,13 @@ use std::{path::Path, process::ExitCode, time::Instant};
 
 use sommos_tests::{
     Vector, load_all,
-    parallel::{THREADS, Tally, run},
+    parallel::{Tally, run},
     redis_shell::{Asked, Redis, RedisShell, SystemClock, moves},
     server_shell::Host,
 };
 
+/// Cases at once: servers that share a Redis wait for it when they begin and when they end.
+const THREADS: usize = 8;
 /// What does not depend on which server answers.
 const SHARED: [&str; 3] = ["batch/", "jobs/", "tasks/"];
 

@@ -59,6 +59,8 @@ pub(super) struct Link {
     breaker: Mutex<Breaker>,
     /// Whether Redis answers, for those who wait until it does.
     up: watch::Sender<bool>,
+    /// Whether the first connection was made, or failed.
+    tried: watch::Sender<bool>,
     broken: Notify,
     start: Instant,
 }
@@ -73,6 +75,7 @@ impl Link {
             conn: RwLock::new(None),
             breaker: Mutex::new(breaker),
             up: watch::channel(false).0,
+            tried: watch::channel(false).0,
             broken: Notify::new(),
             start: Instant::now(),
         }
@@ -196,6 +199,7 @@ impl Link {
                     connected(Arc::clone(&conn)).await;
                     self.breaker().succeeded();
                     self.replace(Some(conn));
+                    self.tried.send_replace(true);
                     tracing::info!("the shared queue is connected");
                     self.beat().await;
                     tracing::warn!("the connection of the shared queue is lost");
@@ -207,9 +211,17 @@ impl Link {
                     tracing::warn!(%error, "the shared queue cannot be reached");
                     let now = self.now();
                     self.breaker().failed(now);
+                    self.tried.send_replace(true);
                 }
             }
         }
+    }
+
+    /// Waits until Redis was asked for the first time, whatever it said: a few of its timeouts at
+    /// most.
+    pub(super) async fn tried(&self) {
+        // The sender lives as long as the link.
+        let _ = self.tried.subscribe().wait_for(|tried| *tried).await;
     }
 
     /// Asks for signs of life until there is none, or until a request found none.

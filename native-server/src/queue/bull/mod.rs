@@ -97,7 +97,8 @@ impl Bull {
         })
     }
 
-    /// Starts workers and listeners; they connect when Redis answers.
+    /// Starts workers and listeners; they connect when Redis answers. Returns when it was asked
+    /// for the first time, so that the first requests find what is shared.
     pub(super) async fn start(self: &Arc<Self>) {
         let link = Arc::clone(self);
         self.spawn(async move {
@@ -119,6 +120,7 @@ impl Bull {
             self.spawn(Arc::clone(self).listen(queue, kind));
         }
         self.start_batches();
+        self.link.tried().await;
     }
 
     /// Runs something until the drain has ended.

@@ -167,17 +167,15 @@ fn remote(
     fill(runtime, &shared, REMOTE)?;
     let client = redis::Client::open(url)?;
     let bare = runtime.block_on(client.get_multiplexed_async_connection())?;
-    for n in 0..REMOTE {
-        let mut bare = bare.clone();
-        if n % 1000 == 0 {
-            let value = format!("{{\"guest\":{n},\"likes\":[\"Riesling\",\"Rioja\"]}}");
-            let _: () = runtime.block_on(bare.set(format!("bare:{}", key(n)), value))?;
-        }
-    }
     let keys: Vec<String> = (0..REMOTE).map(key).collect();
-    let bare_keys: Vec<String> = (0..REMOTE)
-        .map(|n| format!("bare:{}", key(n / 1000 * 1000)))
-        .collect();
+    let bare_keys: Vec<String> = keys.iter().map(|key| format!("bare:{key}")).collect();
+    for (part, first) in bare_keys.chunks(1000).zip((0..).step_by(1000)) {
+        let mut pipe = redis::pipe();
+        for (name, n) in part.iter().zip(first..) {
+            pipe.set(name, value(n)?.get()).ignore();
+        }
+        let _: () = runtime.block_on(pipe.query_async(&mut bare.clone()))?;
+    }
     for at_once in [1, AT_ONCE] {
         let reads = if at_once == 1 { REMOTE / 5 } else { REMOTE };
         let mut failed = None;
