@@ -244,7 +244,7 @@ async fn pages(server: &Server, id: &str) {
     let (mut next, mut items) = (json!(0), Vec::new());
     let mut bad = Vec::new();
     while let Some(from) = next.as_u64() {
-        let path = format!("batch/{id}/results?from={from}&limit=3");
+        let path = format!("batch/{id}/results?chunk={from}&limit=3");
         let (status, answer) = server.call(Method::GET, &path, None).await.unwrap();
         assert_eq!(status, 200, "{answer}");
         for chunk in answer["data"]["chunks"].as_array().unwrap() {
