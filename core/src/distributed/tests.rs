@@ -149,8 +149,9 @@ fn a_tag_voids_the_values_that_wait() {
         Change::Set { key, entry, ttl_ms }
     };
     let mut log = Replay::new(10, 1 << 20);
-    log.push(at(0), tagged("red"));
-    log.push(at(0), tagged("white"));
+    for name in ["red", "white"] {
+        log.push(at(0), tagged(name));
+    }
     log.push(at(1), Change::InvalidateTag { tag: "red".into() });
     assert_eq!(log.get("red"), Some(&Change::Remove { key: "red".into() }));
     assert!(matches!(log.get("white"), Some(Change::Set { .. })));

@@ -42,9 +42,9 @@ pub struct Figures {
 /// Jobs of one instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct InstanceJobs {
-    /// Jobs, tasks and chunks at work.
+    /// Jobs, tasks and chunks that it runs, from whichever queue.
     pub active: u64,
-    /// Jobs, tasks and chunks that wait.
+    /// Jobs, tasks and chunks that wait in its own queue.
     pub queued: u64,
 }
 

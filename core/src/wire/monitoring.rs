@@ -19,8 +19,8 @@ mod shape;
 mod tests;
 
 pub use cluster::{
-    ALONE, ClusterJobs, ClusterState, ClusterSummary, InstanceSummary, Member, Scope, cluster,
-    summary,
+    ALONE, ClusterJobs, ClusterState, ClusterSummary, InstanceSummary, Member, Others, Scope,
+    cluster, summary,
 };
 pub use report::{MetricsReportRequest, MetricsReportResponse, ReportedMetric, report};
 pub use rules::{AlertHistoryResponse, RuleResponse, RulesResponse, alert_history, rules};

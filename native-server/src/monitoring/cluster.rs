@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use sommos_core::{
-    metrics::{Instance, InstanceJobs},
-    wire::monitoring::{ALONE, ClusterSummary, Member, cluster},
+    metrics::Instance,
+    wire::monitoring::{ALONE, ClusterSummary, Member, Others, cluster},
 };
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -16,13 +16,7 @@ const FRESH_INTERVALS: u64 = 3;
 
 async fn own(app: &App) -> Instance {
     let address = app.address.get().map(ToString::to_string);
-    let jobs = app.queue.metrics().await.ok().map(|queue| {
-        let kinds = [&queue.jobs, &queue.tasks, &queue.chunks];
-        InstanceJobs {
-            active: kinds.iter().map(|kind| kind.active).sum(),
-            queued: kinds.iter().map(|kind| kind.queued).sum(),
-        }
-    });
+    let jobs = app.queue.own_work().await.ok();
     Instance {
         address: address.unwrap_or_default().into(),
         fresh_ms: app
@@ -45,10 +39,26 @@ pub async fn cluster_summary(app: &App) -> ClusterSummary {
         age_ms: 0,
     };
     let Some(shared) = shared else {
-        return cluster(app.now(), &own, &[], 0, None);
+        return cluster(app.now(), &own, &Others::default());
     };
     let (members, left_off) = shared.members().await;
-    cluster(app.now(), &own, &members, left_off, Some(shared.breaker()))
+    let others = Others {
+        members,
+        left_off,
+        breaker: Some(shared.breaker()),
+        queued: shared_queue(app, &own.instance).await,
+    };
+    cluster(app.now(), &own, &others)
+}
+
+/// What waits in the queue that servers share; none that is known of while Redis is away.
+async fn shared_queue(app: &App, own: &Instance) -> u64 {
+    let Ok(all) = app.queue.metrics().await else {
+        return 0;
+    };
+    let kinds = [&all.jobs, &all.tasks, &all.chunks];
+    let queued: u64 = kinds.iter().map(|kind| kind.queued).sum();
+    queued.saturating_sub(own.jobs.map_or(0, |jobs| jobs.queued))
 }
 
 /// Tells the other servers what this one counted, each sampling interval, for as long as it runs.

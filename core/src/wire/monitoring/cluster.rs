@@ -57,6 +57,19 @@ impl Member {
     }
 }
 
+/// What is known beside the instance that answers; nothing without Redis.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Others {
+    /// The other instances.
+    pub members: Vec<Member>,
+    /// Instances that were seen but not read.
+    pub left_off: u64,
+    /// The circuit breaker before Redis.
+    pub breaker: Option<BreakerState>,
+    /// Jobs that wait in a queue that all share, count.
+    pub queued: u64,
+}
+
 /// `data` of GET /monitoring/summary?scope=cluster: the fields of the summary, of all instances
 /// together, and each of them. Only instances whose figures are fresh are counted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -76,13 +89,13 @@ pub struct ClusterSummary {
     pub instances: Vec<InstanceSummary>,
 }
 
-/// Jobs of all instances together; null where none knows.
+/// Jobs of all instances together, and of the queue that they share; null where none knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ClusterJobs {
-    /// Jobs, tasks and chunks at work.
+    /// Jobs, tasks and chunks at work in these instances.
     pub active: Option<u64>,
-    /// Jobs, tasks and chunks that wait.
+    /// Jobs, tasks and chunks that wait in any of their queues.
     pub queued: Option<u64>,
 }
 
@@ -141,7 +154,7 @@ pub struct InstanceSummary {
     pub alerts: u64,
     /// Jobs, tasks and chunks at work; null where unknown.
     pub jobs_active: Option<u64>,
-    /// Jobs, tasks and chunks that wait; null where unknown.
+    /// Jobs, tasks and chunks that wait in its own queue; null where unknown.
     pub jobs_queued: Option<u64>,
 }
 
@@ -181,14 +194,8 @@ impl InstanceSummary {
 
 /// Adds up what instances told: `own` of the one that answers, and `others`. O(2,688 an instance).
 #[must_use]
-pub fn cluster(
-    now: Timestamp,
-    own: &Member,
-    others: &[Member],
-    left_off: u64,
-    breaker: Option<BreakerState>,
-) -> ClusterSummary {
-    let mut members: Vec<&Member> = others.iter().collect();
+pub fn cluster(now: Timestamp, own: &Member, others: &Others) -> ClusterSummary {
+    let mut members: Vec<&Member> = others.members.iter().collect();
     members.push(own);
     // Sums of fractions come out the same whoever answers.
     members.sort_by(|a, b| a.node_id.cmp(&b.node_id));
@@ -210,13 +217,13 @@ pub fn cluster(
         scope: "cluster",
         jobs: ClusterJobs {
             active: jobs.map(|jobs| jobs.active),
-            queued: jobs.map(|jobs| jobs.queued),
+            queued: jobs.map(|jobs| jobs.queued.saturating_add(others.queued)),
         },
         cluster: ClusterState {
             fresh,
             stale: members.len() - fresh,
-            left_off,
-            breaker,
+            left_off: others.left_off,
+            breaker: others.breaker,
         },
         instances: members.iter().map(view).collect(),
     }
@@ -238,5 +245,5 @@ pub fn summary(monitor: &Monitor, now: Timestamp, query: &str) -> Result<Vec<u8>
         },
         age_ms: 0,
     };
-    envelope::data(&cluster(now, &own, &[], 0, None))
+    envelope::data(&cluster(now, &own, &Others::default()))
 }
