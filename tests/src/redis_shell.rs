@@ -42,7 +42,7 @@ impl SystemClock {
     pub fn still() -> anyhow::Result<Self> {
         if let Some(file) = std::env::var_os(FILE) {
             let clock = Self(file.into());
-            clock.set(START_MS)?;
+            clock.reset()?;
             return Ok(clock);
         }
         if !std::path::Path::new(FAKETIME).is_file() {
@@ -50,7 +50,7 @@ impl SystemClock {
         }
         let file = std::env::temp_dir().join(format!("sommos-clock-{}", std::process::id()));
         let clock = Self(file.clone());
-        clock.set(START_MS)?;
+        clock.reset()?;
         let status = Command::new(std::env::current_exe()?)
             .args(std::env::args_os().skip(1))
             .env("LD_PRELOAD", FAKETIME)
@@ -61,6 +61,14 @@ impl SystemClock {
             .status()?;
         let _ = std::fs::remove_file(&file);
         std::process::exit(status.code().unwrap_or(1));
+    }
+
+    /// Sets it to where the clock of every shell begins.
+    ///
+    /// # Errors
+    /// When its file cannot be written.
+    pub fn reset(&self) -> anyhow::Result<()> {
+        self.set(START_MS)
     }
 
     /// Sets it, to the second below.
@@ -180,7 +188,7 @@ impl<'h> RedisShell<'h> {
         static CASES: AtomicUsize = AtomicUsize::new(0);
         let case = CASES.fetch_add(1, Ordering::Relaxed);
         if moves(vector) {
-            system.set(START_MS)?;
+            system.reset()?;
         }
         let clock = Arc::new(AtomicU64::new(START_MS));
         let serve = |node: &str| {

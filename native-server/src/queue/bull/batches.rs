@@ -128,7 +128,7 @@ impl Bull {
     }
 
     pub(in crate::queue) async fn batch(&self, id: BatchId) -> Result<Book, QueueError> {
-        self.book_of(id).await
+        self.concluded(id).await
     }
 
     pub(in crate::queue) async fn batch_results(

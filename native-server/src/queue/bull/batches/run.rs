@@ -10,7 +10,7 @@ use bytes::Bytes;
 use redis::Value;
 use serde_json::json;
 use sommos_core::{
-    batch::{BatchStatus, ERRORS_KEPT, Reason},
+    batch::{BatchStatus, Book, ERRORS_KEPT, Reason},
     jobs::{BatchId, JobId, Kind, truncated},
     time::Timestamp,
 };
@@ -293,20 +293,30 @@ impl Bull {
         }
     }
 
+    /// The book of a batch. One whose chunks have all ended has ended too, for whoever looks: the
+    /// parent need not have run.
+    pub(super) async fn concluded(&self, id: BatchId) -> Result<Book, QueueError> {
+        let book = self.book_of(id).await?;
+        match book.verdict() {
+            None => return Ok(book),
+            Some(BatchStatus::Failed) => self.fail(id, Reason::EveryChunk).await?,
+            Some(status) => match self.finish(id, status, None).await {
+                // Somebody else was faster.
+                Ok(()) | Err(QueueError::Job(_)) => {}
+                Err(error) => return Err(error),
+            },
+        }
+        self.book_of(id).await
+    }
+
     /// BullMQ's processor of the parents: every chunk has ended, or the batch has.
     pub(super) async fn assemble(self: Arc<Self>, job: Job) -> Result<serde_json::Value, Error> {
         let id: BatchId = job.id().parse().map_err(|_| not_ours(job.id()))?;
         let assembled = async {
-            let book = self.book_of(id).await?;
-            if book.status.ended() {
-                return Ok(book);
+            match self.concluded(id).await? {
+                book if book.status.ended() => Ok(book),
+                _ => Err(unreachable("some of its chunks have not ended")),
             }
-            match book.verdict() {
-                Some(BatchStatus::Failed) => self.fail(id, Reason::EveryChunk).await?,
-                Some(status) => self.finish(id, status, None).await?,
-                None => return Err(unreachable("some of its chunks have not ended")),
-            }
-            self.book_of(id).await
         };
         match assembled.await {
             Ok(book) => Ok(serde_json::to_value(book)?),
