@@ -16,6 +16,8 @@ use sommos_tests::{
 const THREADS: usize = 8;
 /// What does not depend on which server answers.
 const SHARED: [&str; 3] = ["batch/", "jobs/", "tasks/"];
+/// The clock stands still here, and jobs that two servers took in one millisecond have no order.
+const ORDERED: &str = "jobs/list";
 
 fn main() -> anyhow::Result<ExitCode> {
     let clock = SystemClock::still()?;
@@ -34,7 +36,9 @@ fn main() -> anyhow::Result<ExitCode> {
             })
         })
     };
-    let shared = |vector: &Vector| SHARED.iter().any(|group| vector.id.starts_with(group));
+    let shared = |vector: &Vector| {
+        vector.id != ORDERED && SHARED.iter().any(|group| vector.id.starts_with(group))
+    };
     let again = vectors.clone().into_iter().filter(shared).collect();
     let one = replay("one of two", Asked::One, vectors);
     clock.reset()?;
