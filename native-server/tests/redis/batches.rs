@@ -9,21 +9,39 @@ use bytes::Bytes;
 use hyper::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::cluster::{Cluster, Options, PATIENCE, Server};
 
 const NDJSON: &str = "application/x-ndjson";
 const JSON: &str = "application/json";
-/// A worker that died is noticed soon.
-const LEASE: [&str; 2] = ["--redis-job-lease-ms", "1000"];
+/// A worker that died is noticed soon. Redis may take its time: it shares two cores and a disk.
+const FLAGS: [&str; 4] = [
+    "--redis-job-lease-ms",
+    "1000",
+    "--redis-hard-timeout-ms",
+    "5000",
+];
 
+/// Servers whose queues are connected.
 async fn cluster(servers: usize) -> Cluster {
-    let flags = LEASE.to_vec();
     let options = Options {
-        flags,
+        flags: FLAGS.to_vec(),
         ..Options::default()
     };
-    Cluster::start(servers, &options).await
+    let cluster = Cluster::start(servers, &options).await;
+    for server in &cluster.servers {
+        let began = Instant::now();
+        loop {
+            let id = submit(server, json!({"data": [1]})).await;
+            ended(server, &id).await;
+            if cluster.redis.has(&format!("sommos:b:{id}")).await {
+                break;
+            }
+            assert!(began.elapsed() < PATIENCE, "its queue is not shared");
+        }
+    }
+    cluster
 }
 
 fn records(count: usize) -> Vec<Value> {
@@ -55,11 +73,19 @@ async fn submit(server: &Server, body: Value) -> String {
     answer["batchId"].as_str().unwrap().to_owned()
 }
 
+/// What a server says of a batch, as soon as it can tell.
 async fn book(server: &Server, id: &str) -> Value {
-    let path = format!("batch/{id}");
-    let (status, mut answer) = server.call(Method::GET, &path, None).await.unwrap();
-    assert_eq!(status, 200, "{answer}");
-    answer["data"].take()
+    let (path, began) = (format!("batch/{id}"), Instant::now());
+    loop {
+        let (status, mut answer) = server.call(Method::GET, &path, None).await.unwrap();
+        if status == 200 {
+            return answer["data"].take();
+        }
+        // Redis is away, or has just come back.
+        assert_eq!(status, 503, "{answer}");
+        assert!(began.elapsed() < PATIENCE, "{answer}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn ended(server: &Server, id: &str) -> Value {
@@ -72,6 +98,11 @@ async fn ended(server: &Server, id: &str) -> Value {
         assert!(began.elapsed() < PATIENCE * 3, "{book}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+async fn next(events: &mut UnboundedReceiver<(String, Value)>) -> Option<(String, Value)> {
+    let next = tokio::time::timeout(PATIENCE, events.recv()).await;
+    next.expect("an event in time")
 }
 
 /// All results, as they come.
@@ -154,12 +185,8 @@ async fn a_batch_outlives_redis() {
     let meanwhile = submit(&a, json!({"data": [1, 2, 3]})).await;
     assert_eq!(ended(&a, &meanwhile).await["status"], "completed");
     cluster.redis.restart().await;
-    let began = Instant::now();
-    let path = format!("batch/{id}");
-    while b.call(Method::GET, &path, None).await.unwrap().0 != 200 {
-        assert!(began.elapsed() < PATIENCE, "it is not found again");
-    }
     assert_eq!(ended(&b, &id).await["completedChunks"], 400);
+    book(&b, &id).await;
     assert!(results(&b, &id).await == wanted, "other bytes");
 }
 
@@ -183,11 +210,7 @@ async fn what_one_server_began_the_other_cancels() {
     assert_eq!(book(b, &id).await, first);
     let (_, answer) = a.call(Method::GET, "batch/metrics", None).await.unwrap();
     let metrics = &answer["data"];
-    assert_eq!(
-        (&metrics["cancelledBatches"], &metrics["completedBatches"]),
-        (&json!(1), &json!(1)),
-        "{metrics}"
-    );
+    assert_eq!(metrics["cancelledBatches"], 1, "{metrics}");
     assert_eq!(
         (&metrics["activeBatches"], &metrics["queueSize"]),
         (&json!(0), &json!(0)),
@@ -274,7 +297,7 @@ async fn every_server_tells_of_every_batch() {
     .await;
     for events in &mut heard {
         let mut counts = BTreeMap::new();
-        while let Some((name, fields)) = events.recv().await {
+        while let Some((name, fields)) = next(events).await {
             if fields["id"] != json!(id) {
                 continue;
             }
@@ -301,7 +324,7 @@ async fn a_batch_that_is_never_sealed_ends_with_its_server() {
     let sending = a.send_and_wait("batch/process?batchSize=10", NDJSON, lines(&records(55)));
     let sending = tokio::spawn(sending);
     let id = loop {
-        let (name, fields) = events.recv().await.expect("events");
+        let (name, fields) = next(&mut events).await.expect("events");
         if name == "batchProgress" {
             break fields["id"].as_str().unwrap().to_owned();
         }

@@ -29,7 +29,7 @@ use tokio::{
 };
 
 /// Longest time for anything to become true.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
 pub struct Options {
@@ -106,6 +106,14 @@ impl Redis {
             assert!(began.elapsed() < PATIENCE, "Redis does not answer");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Whether there is such a key.
+    pub async fn has(&self, key: &str) -> bool {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let found = redis::cmd("EXISTS").arg(key).to_owned();
+        found.query_async(&mut connection).await.unwrap()
     }
 
     pub async fn kill(&mut self) {
