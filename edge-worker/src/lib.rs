@@ -29,7 +29,8 @@ pub use objects::{cache::CacheGroup, jobs::JobQueue, monitor::MonitorState};
 
 /// Calls that a worker cannot answer: they need a process, or a connection that stays open. The
 /// document of the API is large, and the server has it.
-pub const NOT_OFFERED: [Route; 6] = [
+pub const NOT_OFFERED: [Route; 7] = [
+    Route::CacheDistributedStats,
     Route::TestLoad,
     Route::TestMemory,
     Route::MonitoringProfile,

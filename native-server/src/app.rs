@@ -146,9 +146,12 @@ impl App {
             .map(|shared| Distributed::new(shared, Arc::clone(&cache), Arc::clone(&clock)))
             .transpose()
             .context("--redis-url")?;
+        let limiter = config
+            .effective_rate_limit()
+            .map(|rate| RateLimiter::new(rate, shared.clone(), Arc::clone(&clock)));
         Ok(Arc::new(Self {
             tokens: config.tokens()?,
-            limiter: config.effective_rate_limit().map(RateLimiter::new),
+            limiter,
             cors: Cors::new(&config.cors_origin)?,
             cache,
             shared,

@@ -134,6 +134,19 @@ impl ShardedCache {
     /// `TOO_LARGE` when the value alone is over the cache's limit.
     pub fn set(&self, now: Timestamp, set: &CacheSet<'_>) -> Result<(), ApiError> {
         let answer = Bytes::from(envelope::raw_data(set.value.as_bytes()));
+        self.set_answer(now, set, answer)
+    }
+
+    /// As [`Self::set`], with the answer of a get made already.
+    ///
+    /// # Errors
+    /// As [`Self::set`].
+    pub fn set_answer(
+        &self,
+        now: Timestamp,
+        set: &CacheSet<'_>,
+        answer: Bytes,
+    ) -> Result<(), ApiError> {
         let weight = weight_bytes(set);
         self.shard(&set.key)
             .set(now, Box::from(&*set.key), answer, weight, &set.options())

@@ -1,11 +1,13 @@
 //! The server's monitor: core's registry, fed with samples of this process and this machine, and
 //! kept over a restart.
 
+mod cluster;
 mod families;
 mod otlp;
 mod store;
 mod webhook;
 
+pub use cluster::{cluster_summary, tell};
 pub use families::families;
 pub use otlp::export;
 pub use webhook::deliver;

@@ -70,7 +70,12 @@ impl Server {
             tokio::spawn(crate::monitoring::export(Arc::clone(&app))),
             tokio::spawn(crate::handlers::dispatch(Arc::clone(&app))),
             tokio::spawn(share(Arc::clone(&app))),
+            tokio::spawn(crate::monitoring::tell(Arc::clone(&app))),
         ];
+        if let Some(shared) = &app.shared {
+            // So that the first requests find what is shared.
+            shared.tried().await;
+        }
         let (drained, mut is_drained) = tokio::sync::watch::channel(false);
         let drain = {
             let app = Arc::clone(&app);
@@ -87,6 +92,7 @@ impl Server {
             }
         };
         let grace = Duration::from_millis(app.config.grace_ms);
+        let leaving = Arc::clone(&app);
         tokio::select! {
             () = connections::serve(listener, Arc::clone(&app), drain) => {}
             // A client that keeps its connection open must not keep the server.
@@ -98,6 +104,9 @@ impl Server {
             } => {}
         }
         background.iter().for_each(tokio::task::JoinHandle::abort);
+        if let Some(shared) = &leaving.shared {
+            shared.leave().await;
+        }
         Ok(())
     }
 }

@@ -1,5 +1,14 @@
 //! Several servers with one Redis: real processes, real failures.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
 
+#[path = "redis/balanced.rs"]
+mod balanced;
 #[path = "redis/batches.rs"]
 mod batches;
 #[path = "redis/cluster.rs"]
@@ -12,6 +21,8 @@ mod losses;
 mod npm;
 #[path = "redis/streams.rs"]
 mod streams;
+#[path = "redis/together.rs"]
+mod together;
 #[path = "redis/work.rs"]
 mod work;
 

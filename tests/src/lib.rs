@@ -9,6 +9,7 @@ pub mod core_shell;
 pub mod edge_shell;
 pub mod matcher;
 pub mod parallel;
+pub mod redis_shell;
 pub mod replay;
 pub mod server_shell;
 pub mod template;

@@ -11,7 +11,7 @@ use std::{
 use crate::{Shell, Vector, replay};
 
 /// Cases at once: most of a case is waiting.
-const THREADS: usize = 4;
+pub const THREADS: usize = 4;
 
 /// How the cases of a shell went.
 pub struct Tally {
@@ -29,16 +29,17 @@ struct Outcome {
     took: Duration,
 }
 
-/// Replays all vectors on a few threads; failures are printed in the vectors' order.
+/// Replays all vectors on so many threads; failures are printed in the vectors' order.
 pub fn run<'a>(
     shell: &'static str,
+    threads: usize,
     vectors: &[Vector],
     open: impl Fn(&Vector) -> anyhow::Result<Box<dyn Shell + 'a>> + Sync,
 ) -> Tally {
     let next = AtomicUsize::new(0);
     let outcomes: Vec<OnceLock<Outcome>> = vectors.iter().map(|_| OnceLock::new()).collect();
     std::thread::scope(|scope| {
-        for _ in 0..THREADS {
+        for _ in 0..threads {
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);

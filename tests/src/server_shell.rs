@@ -67,9 +67,15 @@ impl Host {
     /// # Errors
     /// When it does not start.
     pub fn open(&self, vector: &Vector) -> anyhow::Result<ServerShell<'_>> {
+        let clock = Arc::new(AtomicU64::new(START_MS));
+        let server = self.serve(self.config(vector), &clock)?;
+        Ok(ServerShell { server, clock })
+    }
+
+    /// How a vector wants its server, in a folder of its own.
+    pub(crate) fn config(&self, vector: &Vector) -> Config {
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
-        let folder = self.folder.join(number.to_string());
-        let mut config = Config::for_tests(folder.clone());
+        let mut config = Config::for_tests(self.folder.join(number.to_string()));
         config.grace_ms = GRACE_MS;
         config.limit = vector
             .limits
@@ -86,8 +92,17 @@ impl Host {
         if let Some(bytes) = given.memory_limit_bytes {
             config.memory_limit_bytes = bytes;
         }
-        let clock = Arc::new(AtomicU64::new(START_MS));
-        let moved = Arc::clone(&clock);
+        config
+    }
+
+    /// Starts a server whose clock this is.
+    pub(crate) fn serve(
+        &self,
+        config: Config,
+        clock: &Arc<AtomicU64>,
+    ) -> anyhow::Result<Running<'_>> {
+        let folder = config.data_dir.clone();
+        let moved = Arc::clone(clock);
         let parts = Parts {
             clock: Some(Arc::new(move || Timestamp(moved.load(Ordering::SeqCst)))),
             sandbox_program: Some(self.sandbox_program.clone()),
@@ -100,10 +115,9 @@ impl Host {
             let _ = stopped.await;
         }));
         let _guard = self.runtime.enter();
-        Ok(ServerShell {
+        Ok(Running {
             host: self,
             app,
-            clock,
             folder,
             origin: format!("http://{address}"),
             client: HttpClient::default(),
@@ -120,11 +134,10 @@ impl Drop for Host {
     }
 }
 
-/// One running server.
-pub struct ServerShell<'h> {
+/// One running server; ends with its value.
+pub(crate) struct Running<'h> {
     host: &'h Host,
     app: Arc<App>,
-    clock: Arc<AtomicU64>,
     folder: PathBuf,
     origin: String,
     client: HttpClient,
@@ -132,25 +145,19 @@ pub struct ServerShell<'h> {
     running: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
-impl Shell for ServerShell<'_> {
-    fn name(&self) -> &'static str {
-        "server"
+impl Running<'_> {
+    pub(crate) fn send(&self, request: &Send) -> anyhow::Result<Reply> {
+        let asked = self.client.ask(&self.origin, request, None);
+        self.host.runtime.block_on(asked)
     }
 
-    fn send(&mut self, request: &Send) -> anyhow::Result<Reply> {
-        self.host
-            .runtime
-            .block_on(self.client.ask(&self.origin, request, None))
-    }
-
-    fn advance(&mut self, ms: u64) -> anyhow::Result<()> {
-        self.clock.fetch_add(ms, Ordering::SeqCst);
+    /// Lets it look at its clock.
+    pub(crate) fn wake(&self) {
         self.app.queue.wake();
-        Ok(())
     }
 }
 
-impl Drop for ServerShell<'_> {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(running) = self.running.take() {
@@ -161,5 +168,27 @@ impl Drop for ServerShell<'_> {
             }
         }
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// One server, alone.
+pub struct ServerShell<'h> {
+    server: Running<'h>,
+    clock: Arc<AtomicU64>,
+}
+
+impl Shell for ServerShell<'_> {
+    fn name(&self) -> &'static str {
+        "server"
+    }
+
+    fn send(&mut self, request: &Send) -> anyhow::Result<Reply> {
+        self.server.send(request)
+    }
+
+    fn advance(&mut self, ms: u64) -> anyhow::Result<()> {
+        self.clock.fetch_add(ms, Ordering::SeqCst);
+        self.server.wake();
+        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Automation of the workspace: `cargo xtask setup|build|build-pkg|build-edge|demo|serve|test|bench|soak|vectors|openapi`.
 
+mod ahead;
 mod demo;
 mod edge;
 mod fuel;
@@ -7,6 +8,7 @@ mod node;
 mod pages;
 mod peers;
 mod shell;
+mod suite;
 mod test;
 mod toolchain;
 mod wasm;
@@ -68,7 +70,7 @@ enum Command {
     },
     /// Run every test but `processors`, or the groups named by --only; ends with one line `N passed, N failed`.
     Test {
-        /// Groups: lint core server vectors package edge processors.
+        /// Groups: lint core server vectors redis dashboard package edge processors.
         #[arg(long)]
         only: Vec<String>,
     },

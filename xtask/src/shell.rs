@@ -20,10 +20,18 @@ pub fn root() -> PathBuf {
 /// A command that is printed before it runs.
 pub struct Step(Command);
 
-/// The cargo that runs xtask.
+/// The cargo that runs xtask. What it tells xtask about xtask's package is kept from it: some build
+/// scripts (ring's) would take it for theirs, and run again whenever cargo is called by hand.
 pub fn cargo<const N: usize>(args: [&str; N]) -> Step {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    Step::new(cargo).args(args)
+    let mut step = Step::new(cargo).args(args);
+    for (key, _) in std::env::vars_os() {
+        let name = key.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            step.0.env_remove(&key);
+        }
+    }
+    step
 }
 
 impl Step {
@@ -41,6 +49,12 @@ impl Step {
     /// Sets an environment variable.
     pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.0.env(key, value);
+        self
+    }
+
+    /// Sets the folder that it runs in.
+    pub fn within(mut self, folder: &Path) -> Self {
+        self.0.current_dir(folder);
         self
     }
 
@@ -86,7 +100,15 @@ impl Step {
 
     /// Runs it, shows its standard output as it comes, and hands each line on.
     /// Gives whether it ended well.
-    pub fn lines(mut self, mut each: impl FnMut(&str)) -> anyhow::Result<bool> {
+    pub fn lines(self, mut each: impl FnMut(&str)) -> anyhow::Result<bool> {
+        self.read(|line| {
+            println!("{line}");
+            each(line);
+        })
+    }
+
+    /// Runs it, and hands on each line of its standard output. Gives whether it ended well.
+    pub fn read(mut self, mut each: impl FnMut(&str)) -> anyhow::Result<bool> {
         self.announce();
         let mut child = self
             .0
@@ -95,9 +117,7 @@ impl Step {
             .with_context(|| format!("cannot start {:?}", self.0))?;
         let stdout = child.stdout.take().context("no standard output")?;
         for line in BufReader::new(stdout).lines() {
-            let line = line?;
-            println!("{line}");
-            each(&line);
+            each(&line?);
         }
         Ok(child.wait()?.success())
     }

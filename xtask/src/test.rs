@@ -5,9 +5,14 @@ use std::path::Path;
 use anyhow::bail;
 
 use crate::{
+    ahead::{
+        Ahead,
+        Need::{self, Package, PanickingWorker, Tools, Worker},
+    },
     demo, edge, node,
     shell::{Step, cargo},
-    toolchain, wasm,
+    suite::{self, Suite},
+    toolchain,
 };
 
 /// What a group counted.
@@ -17,44 +22,89 @@ struct Tally {
     failed: u64,
 }
 
-type Group = fn(&mut Tally) -> anyhow::Result<()>;
+/// What groups share.
+struct Shared {
+    ahead: Ahead,
+    suite: Option<Suite>,
+}
 
-/// The last is run only when it is named: the JavaScript engine alone takes minutes to compile.
-const GROUPS: [(&str, Group); 9] = [
-    ("lint", lint),
-    ("core", core),
-    ("server", server),
-    ("vectors", vectors),
-    ("package", package),
-    ("dashboard", dashboard),
-    ("redis", redis),
-    ("edge", edge),
-    (LONG, processors),
+struct Group {
+    name: &'static str,
+    /// What must have been made before it runs.
+    needs: &'static [Need],
+    run: fn(&mut Tally, &mut Shared) -> anyhow::Result<()>,
+}
+
+/// In this order. What the last ones need is made while the first ones run. Two are run only when
+/// they are named: several servers with one Redis fail, wait and recover for minutes, and the
+/// JavaScript engine of `processors` takes minutes to compile.
+const GROUPS: [Group; 9] = [
+    Group::new("lint", &[], lint),
+    Group::new("core", &[], core),
+    Group::new("server", &[], server),
+    Group::new("vectors", &[], vectors),
+    Group::new("redis", &[Tools], redis),
+    Group::new("dashboard", &[Tools], dashboard),
+    Group::new("package", &[Tools, Package], package),
+    Group::new("edge", &[Tools, PanickingWorker, Worker], edge),
+    Group::new("processors", &[Tools], processors),
 ];
-const LONG: &str = "processors";
+const BY_NAME: [&str; 2] = ["redis", "processors"];
+
+impl Group {
+    const fn new(
+        name: &'static str,
+        needs: &'static [Need],
+        run: fn(&mut Tally, &mut Shared) -> anyhow::Result<()>,
+    ) -> Self {
+        Self { name, needs, run }
+    }
+
+    /// Runs it when all that it needs is there; prints what it counted.
+    fn count(&self, shared: &mut Shared) -> Tally {
+        let mut tally = Tally::default();
+        println!("== {}", self.name);
+        for need in self.needs {
+            let made = shared.ahead.finish(*need);
+            // Of the tools a group may need but one, and says itself what lacks.
+            if *need != Tools {
+                tally.check(made);
+            }
+        }
+        if let Err(error) = (self.run)(&mut tally, shared) {
+            println!("{}: {error:#}", self.name);
+            tally.failed = tally.failed.max(1);
+        }
+        let Tally { passed, failed } = tally;
+        println!("== {}: {passed} passed, {failed} failed", self.name);
+        tally
+    }
+}
 
 /// Runs the groups named (none: all). Ends the process with 1 when anything failed.
 pub fn run(only: &[String]) -> anyhow::Result<()> {
-    let names: Vec<_> = GROUPS.iter().map(|g| g.0).collect();
+    let names: Vec<_> = GROUPS.iter().map(|g| g.name).collect();
     if let Some(unknown) = only.iter().find(|n| !names.contains(&n.as_str())) {
         bail!("unknown group {unknown:?}; known: {}", names.join(" "));
     }
+    let chosen = |group: &&Group| match only {
+        [] => !BY_NAME.contains(&group.name),
+        only => only.iter().any(|name| name == group.name),
+    };
+    let groups: Vec<_> = GROUPS.iter().filter(chosen).collect();
+    let mut needs = Vec::new();
+    for need in groups.iter().flat_map(|group| group.needs) {
+        if !needs.contains(need) {
+            needs.push(*need);
+        }
+    }
+    let mut shared = Shared {
+        ahead: Ahead::begin(needs)?,
+        suite: None,
+    };
     let mut total = Tally::default();
-    for (name, group) in GROUPS {
-        let named = only.iter().any(|n| n == name);
-        if !named && (!only.is_empty() || name == LONG) {
-            continue;
-        }
-        let mut tally = Tally::default();
-        println!("== {name}");
-        if let Err(error) = group(&mut tally) {
-            println!("{name}: {error:#}");
-            tally.failed = tally.failed.max(1);
-        }
-        println!(
-            "== {name}: {} passed, {} failed",
-            tally.passed, tally.failed
-        );
+    for group in groups {
+        let tally = group.count(&mut shared);
         total.passed += tally.passed;
         total.failed += tally.failed;
     }
@@ -63,6 +113,17 @@ pub fn run(only: &[String]) -> anyhow::Result<()> {
         std::process::exit(1);
     }
     Ok(())
+}
+
+impl Shared {
+    /// The tests of the host, which are built by the first group that needs them.
+    fn suite(&mut self) -> anyhow::Result<&Suite> {
+        let suite = match self.suite.take() {
+            Some(built) => built,
+            None => suite::build()?,
+        };
+        Ok(self.suite.insert(suite))
+    }
 }
 
 impl Tally {
@@ -75,6 +136,11 @@ impl Tally {
             self.failed += 1;
         }
         Ok(())
+    }
+
+    /// Counts several commands.
+    fn count_all(&mut self, steps: impl Iterator<Item = Step>) -> anyhow::Result<()> {
+        steps.into_iter().try_for_each(|step| self.count(step))
     }
 
     /// A command that either holds or does not.
@@ -110,66 +176,57 @@ impl Tally {
     }
 }
 
-fn lint(tally: &mut Tally) -> anyhow::Result<()> {
+fn lint(tally: &mut Tally, _: &mut Shared) -> anyhow::Result<()> {
     tally.check(cargo(["fmt", "--all", "--check"]).run());
-    let clippy = cargo([
-        "clippy",
-        "--workspace",
-        "--exclude",
-        "sommos-processors",
-        "--all-targets",
-        "--features",
-        "sommos-core/rayon,sommos-core/native-codecs,sommos-core/openapi",
-        "--",
-        "-D",
-        "warnings",
-    ]);
-    tally.check(clippy.run());
+    // The second: what `--all-targets` leaves out, because it is run by name alone.
+    let by_name = [
+        "--test",
+        "redis",
+        "--test",
+        "prometheus",
+        "--test",
+        "sampling_cost",
+    ];
+    for targets in [&["--all-targets"][..], &by_name] {
+        let clippy = cargo(["clippy", "--workspace", "--exclude", "sommos-processors"])
+            .args(targets)
+            .args(["--features", CORE_FEATURES])
+            .args(["--", "-D", "warnings"]);
+        tally.check(clippy.run());
+    }
     Ok(())
 }
 
-fn core(tally: &mut Tally) -> anyhow::Result<()> {
+/// What the server asks of core.
+const CORE_FEATURES: &str = "sommos-core/rayon,sommos-core/native-codecs,sommos-core/openapi";
+
+fn core(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
     // Both ways of building it: as the shells without threads do, and as the server does.
     tally.count(cargo(["test", "--package", "sommos-core", "--lib"]))?;
-    tally.count(cargo([
-        "test",
-        "--package",
-        "sommos-core",
-        "--features",
-        "rayon,native-codecs,openapi",
-    ]))
+    tally.count_all(shared.suite()?.tests("core"))?;
+    tally.count(suite::documentation())
 }
 
-/// Always these two together: features that only one of them asks for would else have the server
-/// compiled twice.
-const SERVER: [&str; 4] = ["--package", "sommos-server", "--package", "xtask"];
-
-fn server(tally: &mut Tally) -> anyhow::Result<()> {
-    tally.count(cargo(["test"]).args(SERVER))
+fn server(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
+    tally.count_all(shared.suite()?.tests("native-server"))?;
+    // By itself, as it was built to run.
+    tally.count(cargo(["test", "--package", "xtask"]))
 }
 
-fn vectors(tally: &mut Tally) -> anyhow::Result<()> {
-    tally.count(cargo(["test", "--package", "sommos-tests"]))?;
-    // The children of the server's sandbox run the server's binary.
-    cargo(["build"]).args(SERVER).run()?;
-    tally.count(cargo([
-        "run",
-        "--package",
-        "sommos-tests",
-        "--bin",
-        "vectors",
-    ]))
+fn vectors(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
+    let suite = shared.suite()?;
+    tally.count_all(suite.tests("tests"))?;
+    tally.count(suite.program("vectors")?)
 }
 
-/// The package: built as it is published, its tests and every vector in Node and in Chromium.
-fn package(tally: &mut Tally) -> anyhow::Result<()> {
+/// The package as it is published, its tests and every vector in Node and in Chromium.
+fn package(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
     toolchain::node()?;
     toolchain::chromium()?;
-    tally.check(wasm::build_pkg(false, &[]));
+    let suite = shared.suite()?;
     for place in ["node", "chromium"] {
         tally.count(Step::new("node").args(["pkg/test/run.mjs", place]))?;
-        let run = ["run", "--package", "sommos-tests", "--bin", "vectors_wasm"];
-        tally.count(cargo(run).args(["--", place, "pkg"]))?;
+        tally.count(suite.program("vectors_wasm")?.args([place, "pkg"]))?;
     }
     tally.count(Step::new("node").args(["pkg/test/tabs.mjs"]))?;
     tally.count(Step::new("node").args(["pkg/test/consumers.mjs"]))?;
@@ -178,41 +235,35 @@ fn package(tally: &mut Tally) -> anyhow::Result<()> {
 }
 
 /// The dashboard in Chromium against the server that was built.
-fn dashboard(tally: &mut Tally) -> anyhow::Result<()> {
+fn dashboard(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
     toolchain::node()?;
     toolchain::chromium()?;
-    node::install(Path::new("pkg"))?;
-    cargo(["build"]).args(SERVER).run()?;
+    shared.suite()?;
     tally.count(Step::new("node").args(["native-server/tests/dashboard/run.mjs"]))?;
     toolchain::prometheus()?;
-    tally.count(cargo(["test"]).args(SERVER).args(["--test", "prometheus"]))
+    tally.count(suite::named("prometheus"))
 }
 
 /// Several servers with one Redis.
-fn redis(tally: &mut Tally) -> anyhow::Result<()> {
+fn redis(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
     toolchain::redis()?;
     toolchain::node()?;
     node::install(Path::new("native-server/tests/redis/node"))?;
-    let several = ["test", "--package", "sommos-server", "--test", "redis"];
-    tally.count(cargo(several))
+    tally.count(shared.suite()?.program("vectors_redis")?)?;
+    tally.count(suite::named("redis"))
 }
 
 /// The edge worker in workerd: as it is deployed, and with panics.
-fn edge(tally: &mut Tally) -> anyhow::Result<()> {
+fn edge(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
     toolchain::node()?;
     toolchain::chromium()?;
     tally.count(cargo(["test", "--package", "sommos-edge"]))?;
-    // `build-edge` itself holds sizes to their limits.
-    tally.check(edge::build_panicking(false));
-    tally.check(edge::build(false, false, true));
     tally.count(Step::new("node").args(["edge-worker/test/run.mjs"]))?;
-    tally.count(cargo(VECTORS_EDGE).args(["--", "build"]))
+    tally.count(shared.suite()?.program("vectors_edge")?.args(["build"]))
 }
 
-const VECTORS_EDGE: [&str; 5] = ["run", "--package", "sommos-tests", "--bin", "vectors_edge"];
-
 /// JavaScript processors at the edge.
-fn processors(tally: &mut Tally) -> anyhow::Result<()> {
+fn processors(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
     toolchain::node()?;
     let clippy = cargo(["clippy", "--all-targets", "--package", "sommos-processors"])
         .args([
@@ -228,7 +279,8 @@ fn processors(tally: &mut Tally) -> anyhow::Result<()> {
     for part in ["processors", "examples"] {
         tally.count(Step::new("node").args(["edge-worker/test/run.mjs", part]))?;
     }
-    tally.count(cargo(VECTORS_EDGE).args(["--", "build-processors"]))
+    let suite = shared.suite()?;
+    tally.count(suite.program("vectors_edge")?.args(["build-processors"]))
 }
 
 #[cfg(test)]

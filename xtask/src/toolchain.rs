@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use crate::shell::Step;
+use crate::{node, shell::Step};
 
 /// Which Rust with the sources of its standard library builds for wasm32-unknown-unknown here. The
 /// library is built anew: threads need it with atomics, and sizes need it without panic messages.
@@ -19,12 +19,23 @@ const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_SOURCES: &str = "/usr/lib/rustlib/src/rust/library/std";
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
 
-/// Installs what is lacking: today a way to compile for wasm.
+/// Installs what is lacking: a way to compile for wasm, the programs that tests run, npm's packages.
+///
+/// # Errors
+/// The first that could not be installed; the others are tried nevertheless.
 pub fn setup() -> anyhow::Result<()> {
-    find()?;
-    node()?;
-    chromium()?;
-    prometheus()?;
+    let npm = |folder| node::install(Path::new(folder));
+    let all = [
+        find().map(drop),
+        node().map(drop),
+        npm("pkg"),
+        npm("pkg/demo"),
+        npm("edge-worker"),
+        chromium(),
+        redis(),
+        prometheus(),
+    ];
+    all.into_iter().collect::<anyhow::Result<()>>()?;
     println!("everything that the build and the tests need is here");
     Ok(())
 }
@@ -82,30 +93,19 @@ pub fn prometheus() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The Redis that the tests of several servers start.
+/// The Redis and the load balancer that the tests of several servers start.
 ///
 /// # Errors
-/// When it is not there and cannot be installed.
+/// When one is not there and cannot be installed.
 pub fn redis() -> anyhow::Result<()> {
-    let here = || {
-        Step::new("redis-server")
-            .args(["--version"])
-            .output()
-            .is_some()
-    };
-    if !here() && Path::new("/usr/bin/apt-get").exists() {
-        let apt = |args: &[&str]| Step::new("apt-get").args(args).run();
-        apt(&["update", "-qq"])?;
-        apt(&[
-            "install",
-            "-y",
-            "-qq",
-            "--no-install-recommends",
-            "redis-server",
-        ])?;
-    }
-    if !here() {
-        bail!("no Redis: install redis-server, on Debian the package of that name");
+    let here = |program| Step::new(program).args(["-v"]).output().is_some();
+    for program in ["redis-server", "haproxy", "faketime"] {
+        if !here(program) {
+            debian(&[program])?;
+        }
+        if !here(program) {
+            bail!("no {program}: install it, on Debian the package of that name");
+        }
     }
     Ok(())
 }

@@ -168,8 +168,8 @@ impl Book {
         }
     }
 
-    /// Enters how a chunk of `items` items ended. Gives the error that ends the whole batch.
-    pub(super) fn enter(&mut self, chunk: u32, items: u64, outcome: Outcome<'_>) -> Option<String> {
+    /// Enters how a chunk of `items` items ended.
+    pub(super) fn enter(&mut self, chunk: u32, items: u64, outcome: Outcome<'_>) {
         match outcome {
             Outcome::Completed { result_bytes } => {
                 self.completed_chunks += 1;
@@ -185,26 +185,33 @@ impl Book {
                         error: error.into(),
                     });
                 }
-                if self.options.stop_on_error && !self.status.ended() {
-                    return Some(Reason::Chunk { chunk, error }.to_string());
-                }
             }
         }
-        None
     }
 
-    /// The last status, once every chunk has ended.
+    /// The last status, and why it failed, once nothing more can change it: every chunk has ended,
+    /// or one failed and the batch was to stop at the first that does.
     #[must_use]
-    pub fn verdict(&self) -> Option<BatchStatus> {
-        if self.status.ended() || !self.sealed || self.ended_chunks() < self.total_chunks {
+    pub fn conclusion(&self) -> Option<(BatchStatus, Option<String>)> {
+        if self.status.ended() {
             return None;
         }
-        let all_failed = self.failed_chunks > 0 && self.failed_chunks == self.total_chunks;
-        Some(if all_failed {
-            BatchStatus::Failed
-        } else {
-            BatchStatus::Completed
-        })
+        if let Some(ChunkError { chunk, error }) = self.errors.first()
+            && self.options.stop_on_error
+        {
+            let reason = Reason::Chunk {
+                chunk: *chunk,
+                error,
+            };
+            return Some((BatchStatus::Failed, Some(reason.to_string())));
+        }
+        if !self.sealed || self.ended_chunks() < self.total_chunks {
+            return None;
+        }
+        if self.failed_chunks > 0 && self.failed_chunks == self.total_chunks {
+            return Some((BatchStatus::Failed, Some(Reason::EveryChunk.to_string())));
+        }
+        Some((BatchStatus::Completed, None))
     }
 }
 

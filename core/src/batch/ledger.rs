@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     book::{BatchOptions, BatchStatus, Book, Outcome},
     event::{BatchChange, BatchEvent, BatchEventKind, BatchMetrics},
-    reason::Reason,
 };
 use crate::{
     jobs::{
@@ -178,7 +177,7 @@ impl Ledger {
             if let (true, Outcome::Completed { result_bytes }) = (book.status.ended(), outcome) {
                 self.ended_bytes += result_bytes;
             }
-            let stop = book.enter(chunk, event.cost, outcome);
+            book.enter(chunk, event.cost, outcome);
             self.dirty.insert(key);
             if !book.status.ended() {
                 let (percent, processed_items) = (book.progress(), book.processed_items);
@@ -191,12 +190,7 @@ impl Ledger {
                     },
                 );
             }
-            match stop {
-                Some(error) => {
-                    self.end(event.at, key, BatchStatus::Failed, Some(error), scheduler);
-                }
-                None => self.conclude(event.at, key, scheduler),
-            }
+            self.conclude(event.at, key, scheduler);
         }
     }
 
@@ -275,9 +269,7 @@ impl Ledger {
     }
 
     fn conclude(&mut self, now: Timestamp, key: u64, scheduler: &mut Scheduler) {
-        if let Some(status) = self.books.get(&key).and_then(Book::verdict) {
-            let failed = status == BatchStatus::Failed;
-            let error = failed.then(|| Reason::EveryChunk.to_string());
+        if let Some((status, error)) = self.books.get(&key).and_then(Book::conclusion) {
             self.end(now, key, status, error, scheduler);
         }
     }

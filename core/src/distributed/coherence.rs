@@ -54,7 +54,6 @@ pub struct Coherence {
     barriers: HashMap<Box<str>, u64>,
     /// Goes up with everything that concerns more than one key.
     era: u64,
-    synced: Timestamp,
 }
 
 impl Coherence {
@@ -126,17 +125,6 @@ impl Coherence {
             self.barriers.clear();
         }
         self.barriers.insert(tag.into(), barrier);
-    }
-
-    /// The store answered something that was sent at `sent`: whatever changed before that is known.
-    pub fn synced(&mut self, sent: Timestamp) {
-        self.synced = self.synced.max(sent);
-    }
-
-    /// When messages were last known to be complete.
-    #[must_use]
-    pub fn synced_at(&self) -> Timestamp {
-        self.synced
     }
 
     /// Reads and writes on their way, count of keys.

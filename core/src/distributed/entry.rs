@@ -138,6 +138,23 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], EntryError> {
     Ok(*head)
 }
 
+/// Whether an encoded entry carries this tag; the value is not looked at.
+pub(super) fn has_tag(bytes: &[u8], tag: &str) -> bool {
+    let find = || -> Result<bool, EntryError> {
+        let mut rest = bytes;
+        // Magic, version, flags; length; stale time; fresh time.
+        let _: [u8; 3 + 4 + 8 + 8] = take(&mut rest)?;
+        for _ in 0..u16::from_le_bytes(take(&mut rest)?) {
+            if take_tag(&mut rest)?.name == tag {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    // One that cannot be read has none.
+    find().unwrap_or(false)
+}
+
 fn take_tag<'a>(rest: &mut &'a [u8]) -> Result<Tag<'a>, EntryError> {
     let len = usize::from(u16::from_le_bytes(take(rest)?));
     let (name, tail) = rest

@@ -9,11 +9,13 @@
 mod breaker;
 mod coherence;
 mod entry;
+mod rate;
 mod replay;
 
 pub use breaker::{Breaker, BreakerConfig, BreakerState};
 pub use coherence::{Coherence, Flight, Trust};
 pub use entry::{EntryError, SharedEntry, Tag};
+pub use rate::{Grant, RateLimiter, Verdict};
 pub use replay::{Change, Replay, ReplayStats};
 
 #[cfg(test)]

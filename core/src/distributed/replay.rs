@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use hashbrown::HashMap;
 
+use super::entry::has_tag;
 use crate::time::Timestamp;
 
 /// Bytes that an entry of the log costs beside its key and value.
@@ -113,7 +114,7 @@ impl Replay {
                     self.stats.superseded += 1;
                 }
             }
-            Change::InvalidateTag { .. } => {}
+            Change::InvalidateTag { tag } => self.void(tag),
         }
         self.stats.bytes += change.bytes();
         if let Some(key) = change.key() {
@@ -128,6 +129,21 @@ impl Replay {
             };
             self.forget(oldest);
             self.stats.dropped += 1;
+        }
+    }
+
+    /// Waiting values with this tag become removals. O(all that waits): outages are short.
+    fn void(&mut self, tag: &str) {
+        for waiting in self.changes.values_mut() {
+            let Change::Set { key, entry, .. } = &waiting.change else {
+                continue;
+            };
+            if has_tag(entry, tag) {
+                let removal = Change::Remove { key: key.clone() };
+                self.stats.bytes -= waiting.change.bytes() - removal.bytes();
+                self.stats.superseded += 1;
+                waiting.change = removal;
+            }
         }
     }
 

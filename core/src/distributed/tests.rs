@@ -1,3 +1,5 @@
+mod rate;
+
 use std::borrow::Cow;
 
 use proptest::prelude::*;
@@ -130,6 +132,34 @@ fn a_log_keeps_the_newest_of_a_key_in_order() {
     assert_eq!(rest.len(), 2);
     rest.iter().for_each(|(seq, _)| log.sent(*seq));
     assert_eq!(log.stats().superseded, 2);
+    assert!(log.is_empty() && log.stats().bytes == 0);
+}
+
+#[test]
+fn a_tag_voids_the_values_that_wait() {
+    let tagged = |name| {
+        let entry = SharedEntry {
+            value: "1".into(),
+            stale_ms: 0,
+            fresh_until: at(1000),
+            tags: vec![Tag { name, barrier: 0 }],
+        };
+        let (key, ttl_ms) = (name.into(), 1000);
+        let entry = entry.encode(usize::MAX).into();
+        Change::Set { key, entry, ttl_ms }
+    };
+    let mut log = Replay::new(10, 1 << 20);
+    for name in ["red", "white"] {
+        log.push(at(0), tagged(name));
+    }
+    log.push(at(1), Change::InvalidateTag { tag: "red".into() });
+    assert_eq!(log.get("red"), Some(&Change::Remove { key: "red".into() }));
+    assert!(matches!(log.get("white"), Some(Change::Set { .. })));
+    // What is set afterwards holds.
+    log.push(at(2), tagged("red"));
+    assert!(matches!(log.get("red"), Some(Change::Set { .. })));
+    let all = log.batch(at(2), 9);
+    all.iter().for_each(|(seq, _)| log.sent(*seq));
     assert!(log.is_empty() && log.stats().bytes == 0);
 }
 

@@ -105,7 +105,7 @@ pub struct ModelMetrics {
     pub prediction_time: f64,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Predictions {
     pub(super) count: u64,
     pub(super) ms: f64,
@@ -123,7 +123,15 @@ impl Predictions {
         }
     }
 
-    fn view(&self) -> MlMetrics {
+    /// Adds those of another.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.rated = self.rated.saturating_add(other.rated);
+        self.ms += other.ms;
+        self.accuracy += other.accuracy;
+    }
+
+    pub(super) fn view(&self) -> MlMetrics {
         let rated = self.rated as f64;
         MlMetrics {
             predictions: self.count,

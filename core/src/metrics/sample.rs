@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    CategoryData, Endpoint, ErrorReport, MlMetrics, ModelMetrics, Sample, SystemSample,
-    VitalMetrics, Windows, category::ApiMetrics,
+    CategoryData, Endpoint, ErrorReport, MlMetrics, ModelMetrics, SystemSample, VitalMetrics,
+    Windows, category::ApiMetrics,
 };
 use crate::time::Timestamp;
 
@@ -105,56 +105,6 @@ pub struct SummaryMl {
     pub predictions: u64,
     /// Mean accuracy, percent; null when none was reported.
     pub accuracy: Option<f64>,
-}
-
-impl Summary {
-    pub(super) fn new(sample: &Sample, windows: Windows, alerts: u64) -> Self {
-        let Sample {
-            timestamp,
-            system,
-            application,
-            database,
-            api,
-            cache,
-            ml,
-        } = *sample;
-        Self {
-            timestamp,
-            system: SummarySystem {
-                cpu: system.cpu_percent.or(system.process_cpu_percent),
-                memory: system.rss.or(system.memory_used),
-                uptime: system.uptime_s,
-            },
-            application: SummaryApplication {
-                requests: application.requests,
-                responses: application.responses,
-                errors: application.errors,
-                error_rate: application.error_rate,
-                response_time: application.response_time,
-                throughput: application.throughput,
-                p50_ms: application.p50_ms,
-                p95_ms: application.p95_ms,
-                p99_ms: application.p99_ms,
-                in_flight: api.in_flight,
-            },
-            database: SummaryDatabase {
-                queries: database.queries,
-                query_time: database.query_time,
-                slow_queries: database.slow_queries,
-            },
-            cache: SummaryCache {
-                hits: cache.hits,
-                misses: cache.misses,
-                hit_rate: cache.hit_rate,
-            },
-            ml: SummaryMl {
-                predictions: ml.predictions,
-                accuracy: ml.accuracy,
-            },
-            alerts,
-            windows,
-        }
-    }
 }
 
 /// [`super::Category::Api`] now, with every route.

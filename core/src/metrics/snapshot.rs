@@ -9,6 +9,7 @@
 
 mod alerts;
 mod codec;
+mod figures;
 mod journal;
 mod records;
 mod routes;

@@ -1,7 +1,8 @@
 //! What the registry keeps behind its mutex, and what it makes of it.
 
 use super::{
-    AlertName, AlertRule, ApiMetrics, ApplicationMetrics, Sample, Summary, SystemSample, Windows,
+    AlertName, AlertRule, ApiMetrics, ApplicationMetrics, Figures, Sample, Summary, SystemSample,
+    Windows,
     alert::{Alerts, Reading},
     history::History,
     percent,
@@ -117,12 +118,11 @@ impl State {
     }
 
     pub(super) fn summary(&self, now: Timestamp, totals: &Totals) -> Summary {
-        let windows = self.rolling.windows(&snapshot(now, totals, &self.records));
-        Summary::new(
-            &self.view(now, totals),
-            windows,
-            self.alerts.open().count() as u64,
-        )
+        self.figures(now, totals).summary(now)
+    }
+
+    pub(super) fn figures(&self, now: Timestamp, totals: &Totals) -> Figures {
+        Figures::new(now, self, totals)
     }
 
     pub(super) fn view(&self, now: Timestamp, totals: &Totals) -> Sample {

@@ -3,6 +3,7 @@
 mod alerts;
 mod delivery;
 mod exports;
+mod figures;
 mod history;
 mod host;
 mod recording;

@@ -4,10 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use serde::Serialize;
 
-use super::{
-    histogram::{BUCKETS, quantile_of},
-    percent, rounded,
-};
+use super::{Histogram, histogram::BUCKETS, percent, rounded};
 use crate::time::Timestamp;
 
 /// Copies a window: 60 steps, and one at either end.
@@ -89,6 +86,63 @@ pub struct Windows {
     pub hour: WindowStats,
 }
 
+/// What was counted in one window: what windows of several instances are added up from.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct WindowCounts {
+    pub(super) span_ms: u64,
+    pub(super) per_second: f64,
+    pub(super) responses: u64,
+    pub(super) errors: u64,
+    pub(super) sum_us: u64,
+    pub(super) queries: u64,
+    pub(super) slow_queries: u64,
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+    pub(super) durations: Histogram,
+}
+
+impl WindowCounts {
+    /// Adds the same window of another instance. The rates are added, for each has its own span;
+    /// the longest span is shown.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.span_ms = self.span_ms.max(other.span_ms);
+        self.per_second += other.per_second;
+        for (sum, more) in [
+            (&mut self.responses, other.responses),
+            (&mut self.errors, other.errors),
+            (&mut self.sum_us, other.sum_us),
+            (&mut self.queries, other.queries),
+            (&mut self.slow_queries, other.slow_queries),
+            (&mut self.hits, other.hits),
+            (&mut self.misses, other.misses),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+        self.durations.merge(&other.durations);
+    }
+
+    pub(super) fn stats(&self) -> WindowStats {
+        let counted = self.durations.count();
+        let ms = |q| self.durations.quantile(q).map(|us| rounded(us / 1000.0, 3));
+        let mean = || rounded(self.sum_us as f64 / counted as f64 / 1000.0, 3);
+        WindowStats {
+            span_ms: self.span_ms,
+            responses: self.responses,
+            errors: self.errors,
+            error_rate: percent(self.errors as f64, self.responses as f64).min(100.0),
+            throughput: rounded(self.per_second, 3),
+            response_time: (counted > 0).then(mean),
+            p50_ms: ms(0.5),
+            p95_ms: ms(0.95),
+            p99_ms: ms(0.99),
+            queries: self.queries,
+            slow_queries: self.slow_queries,
+            cache_hits: self.hits,
+            cache_misses: self.misses,
+        }
+    }
+}
+
 /// The copies behind the windows: at most 186 of 3.6 KiB.
 #[derive(Debug)]
 pub(super) struct Rolling {
@@ -149,7 +203,7 @@ impl Rolling {
 
     /// The windows that end with `live`.
     pub(super) fn windows(&self, live: &Snapshot) -> Windows {
-        let [minute, five_minutes, hour] = core::array::from_fn(|i| self.window(i, live));
+        let [minute, five_minutes, hour] = core::array::from_fn(|i| self.window(i, live).stats());
         Windows {
             minute,
             five_minutes,
@@ -159,16 +213,21 @@ impl Rolling {
 
     /// The last minute alone.
     pub(super) fn minute(&self, live: &Snapshot) -> WindowStats {
-        self.window(0, live)
+        self.window(0, live).stats()
     }
 
-    fn window(&self, index: usize, live: &Snapshot) -> WindowStats {
+    /// What was counted in each window, for adding up.
+    pub(super) fn counts(&self, live: &Snapshot) -> [WindowCounts; 3] {
+        core::array::from_fn(|i| self.window(i, live))
+    }
+
+    fn window(&self, index: usize, live: &Snapshot) -> WindowCounts {
         let (ring, (span_ms, _)) = (&self.rings[index], SPANS_MS[index]);
         // The youngest copy that is at least as old as the window, or the oldest there is.
         let young = |copy: &Arc<Snapshot>| live.at.ms_since(copy.at) >= span_ms;
         let base = ring.partition_point(young).saturating_sub(1);
         ring.get(base)
-            .map_or_else(WindowStats::default, |base| difference(base, live))
+            .map_or_else(WindowCounts::default, |base| difference(base, live))
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -180,31 +239,25 @@ impl Rolling {
     }
 }
 
-fn difference(base: &Snapshot, live: &Snapshot) -> WindowStats {
+fn difference(base: &Snapshot, live: &Snapshot) -> WindowCounts {
     let span_ms = live.at.ms_since(base.at);
     let responses = live.responses.saturating_sub(base.responses);
-    let errors = live.errors.saturating_sub(base.errors);
-    let sum_us = live.sum_us.saturating_sub(base.sum_us) as f64;
-    let counts = || {
-        let pairs = live.durations.iter().zip(base.durations.iter());
-        pairs.map(|(now, then)| u64::from(now.wrapping_sub(*then)))
-    };
-    let counted: u64 = counts().sum();
-    let ms = |q| quantile_of(counts(), counted, q).map(|us| rounded(us / 1000.0, 3));
-    WindowStats {
+    let mut durations = Histogram::default();
+    let pairs = live.durations.iter().zip(base.durations.iter());
+    for (count, (now, then)) in durations.counts.iter_mut().zip(pairs) {
+        *count = u64::from(now.wrapping_sub(*then));
+    }
+    WindowCounts {
         span_ms,
-        responses,
-        errors,
-        error_rate: percent(errors as f64, responses as f64).min(100.0),
         // Less than a second is taken for one, or the first request would be a thousand a second.
-        throughput: rounded(responses as f64 * 1000.0 / span_ms.max(1000) as f64, 3),
-        response_time: (counted > 0).then(|| rounded(sum_us / counted as f64 / 1000.0, 3)),
-        p50_ms: ms(0.5),
-        p95_ms: ms(0.95),
-        p99_ms: ms(0.99),
+        per_second: responses as f64 * 1000.0 / span_ms.max(1000) as f64,
+        responses,
+        errors: live.errors.saturating_sub(base.errors),
+        sum_us: live.sum_us.saturating_sub(base.sum_us),
         queries: live.queries.saturating_sub(base.queries),
         slow_queries: live.slow_queries.saturating_sub(base.slow_queries),
-        cache_hits: live.hits.saturating_sub(base.hits),
-        cache_misses: live.misses.saturating_sub(base.misses),
+        hits: live.hits.saturating_sub(base.hits),
+        misses: live.misses.saturating_sub(base.misses),
+        durations,
     }
 }

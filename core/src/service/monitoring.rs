@@ -107,7 +107,7 @@ impl Monitoring {
         let monitor = &self.monitor;
         let json = match route {
             Route::MetricsReport => wire::report(monitor, now, request.body, limits)?,
-            Route::MonitoringSummary => envelope::data(&monitor.summary(now))?,
+            Route::MonitoringSummary => wire::summary(monitor, now, request.query)?,
             Route::MonitoringMetrics => wire::metrics(monitor, now, request.query)?,
             Route::MonitoringAlerts => wire::alerts(monitor)?,
             Route::MonitoringTrends => wire::trends(monitor, now, request.query)?,

@@ -10,6 +10,7 @@ use crate::{
     time::Timestamp,
 };
 
+mod cluster;
 mod report;
 mod rules;
 #[cfg(feature = "openapi")]
@@ -17,6 +18,10 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+pub use cluster::{
+    ALONE, ClusterJobs, ClusterState, ClusterSummary, InstanceSummary, Member, Others, Scope,
+    cluster, summary,
+};
 pub use report::{MetricsReportRequest, MetricsReportResponse, ReportedMetric, report};
 pub use rules::{AlertHistoryResponse, RuleResponse, RulesResponse, alert_history, rules};
 #[cfg(feature = "openapi")]

@@ -35,6 +35,7 @@ const SPECIAL: &[(&str, &str, &str)] = &[
     ("VitalMetrics", "p75", VITAL),
     ("ReportedMetric", "status", NUMBER),
     ("SummarySystem", "cpu", PERCENT),
+    ("InstanceSummary", "cpu", PERCENT),
 ];
 
 /// Fields of one meaning, whose names are no figures of the history.
@@ -45,6 +46,7 @@ const NAMES: &[(&str, &[&str])] = &[
             "timestamp",
             "resolvedAt",
             "lastAt",
+            "lastSeen",
             "from",
             "to",
             "startTime",
@@ -54,6 +56,7 @@ const NAMES: &[(&str, &[&str])] = &[
     (
         MS,
         &[
+            "ageMs",
             "spanMs",
             "forMs",
             "keepMs",
@@ -104,6 +107,7 @@ const NAMES: &[(&str, &[&str])] = &[
     (
         COUNT,
         &[
+            "active",
             "alerts",
             "cacheHits",
             "cacheMisses",
@@ -116,8 +120,12 @@ const NAMES: &[(&str, &[&str])] = &[
             "droppedRequests",
             "abandonedRequests",
             "failedRequests",
+            "fresh",
             "good",
             "iterations",
+            "jobsActive",
+            "jobsQueued",
+            "leftOff",
             "limit",
             "minSamples",
             "needsImprovement",
@@ -126,8 +134,10 @@ const NAMES: &[(&str, &[&str])] = &[
             "poor",
             "processed",
             "protocol",
+            "queued",
             "redirect",
             "samples",
+            "stale",
             "statuses",
             "successfulRequests",
             "timeout",

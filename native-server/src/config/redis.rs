@@ -11,6 +11,9 @@ use crate::{
     queue::BullOptions,
 };
 
+/// Counters of so many servers add up without running over.
+const INSTANCES_MAX: usize = 10_000;
+
 /// Redis between servers.
 #[derive(Debug, Clone, Args)]
 pub struct RedisConfig {
@@ -72,6 +75,13 @@ pub struct RedisConfig {
     /// Bytes of writes that may wait for Redis.
     #[arg(long = "redis-replay-bytes", env = "SOMMOS_REDIS_REPLAY_BYTES", default_value_t = 64 << 20)]
     pub replay_bytes: u64,
+    /// Other servers that the summary of the cluster reads, count; each some kilobytes.
+    #[arg(
+        long = "cluster-instances-max",
+        env = "SOMMOS_CLUSTER_INSTANCES_MAX",
+        default_value_t = 1000
+    )]
+    pub instances_max: usize,
     /// JSON values of this many bytes and more are packed in Redis.
     #[arg(
         long = "redis-pack-bytes",
@@ -156,6 +166,10 @@ impl RedisConfig {
             !self.prefix.is_empty() && self.prefix.len() <= 64,
             "--redis-prefix must have 1 to 64 bytes"
         );
+        ensure!(
+            self.instances_max <= INSTANCES_MAX,
+            "--cluster-instances-max must be at most {INSTANCES_MAX}"
+        );
         let node = match &self.node_id {
             Some(node) => node.clone(),
             None => format!(
@@ -178,6 +192,7 @@ impl RedisConfig {
             replay_bytes: self.replay_bytes,
             pack_from: self.pack_bytes,
             value_max: limits.cache_value_bytes,
+            members_max: self.instances_max,
             breaker: BreakerConfig::default(),
         }))
     }

@@ -54,6 +54,8 @@ pub struct DistributedConfig {
     pub pack_from: usize,
     /// The largest value, bytes of JSON.
     pub value_max: usize,
+    /// Other servers whose figures are read, count.
+    pub members_max: usize,
     /// When to stop asking.
     pub breaker: BreakerConfig,
 }

@@ -3,6 +3,8 @@
 //! What begins with `PREFIX:` is tracked: a change of it is told to every server. Locks and the
 //! list of servers have other prefixes, for nobody keeps copies of them.
 
+use std::net::IpAddr;
+
 /// Longest time that a value lives in Redis, ms: 30 days. Barriers of tags live as long, so that
 /// none is forgotten before the values that it forbids.
 pub(super) const TTL_MAX_MS: u64 = 30 * 86_400_000;
@@ -20,6 +22,26 @@ return s";
 /// Removes a lock if it is still its owner's.
 pub(super) const RELEASE: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+
+/// Takes tokens out of a bucket: KEYS[1], of ARGV[1] tokens a second and at most ARGV[2], up to
+/// ARGV[3] of them. Gives how many, and the time until there are as many again, ms.
+///
+/// One number stands for a bucket: when it will be full again, in microseconds of Redis' own time
+/// (the generic cell rate algorithm, ITU-T I.371). A full bucket is no key at all.
+pub(super) const TAKE_TOKENS: &str = "\
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
+local step = 1000000 / ARGV[1]
+local whole = step * ARGV[2]
+local full = tonumber(redis.call('GET', KEYS[1]) or '0')
+full = math.min(math.max(full, now), now + whole)
+local n = math.min(tonumber(ARGV[3]), math.floor((now + whole - full) / step + 0.001))
+n = math.max(n, 0)
+if n > 0 then
+  full = full + n * step
+  redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil((full - now) / 1000))
+end
+return {n, math.max(0, math.ceil((full + step * ARGV[3] - whole - now) / 1000))}";
 
 /// The names of keys under one prefix.
 #[derive(Debug, Clone)]
@@ -91,6 +113,16 @@ impl Keys {
     /// The sign of life of a server.
     pub(super) fn node(&self, id: &str) -> String {
         format!("{}-node:{id}", self.prefix)
+    }
+
+    /// The figures of a server.
+    pub(super) fn figures(&self, id: &str) -> String {
+        format!("{}-figures:{id}", self.prefix)
+    }
+
+    /// The bucket of an address.
+    pub(super) fn rate(&self, address: IpAddr) -> String {
+        format!("{}-rate:{}", self.prefix, address.to_canonical())
     }
 
     /// What a key that Redis tells of stands for.

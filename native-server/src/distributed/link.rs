@@ -10,6 +10,7 @@ use redis::{
     AsyncConnectionConfig, Client, FromRedisValue, Pipeline, ProtocolVersion, PushInfo,
     aio::MultiplexedConnection,
 };
+use rustix::time::{ClockId, Timespec};
 use sommos_core::{
     distributed::{Breaker, BreakerState},
     time::Timestamp,
@@ -56,6 +57,37 @@ pub(super) struct Link {
     pub(super) broken: Notify,
     pub(super) counters: LinkCounters,
     start: Instant,
+    coarse: CoarseClock,
+}
+
+/// The system's clock of ticks: read without a look at the hardware.
+struct CoarseClock {
+    start_ms: u64,
+    tick_ms: u64,
+}
+
+impl CoarseClock {
+    fn new() -> Self {
+        let tick = rustix::time::clock_getres(ClockId::MonotonicCoarse);
+        Self {
+            start_ms: Self::read_ms(),
+            tick_ms: ms(tick) + 1,
+        }
+    }
+
+    fn read_ms() -> u64 {
+        ms(rustix::time::clock_gettime(ClockId::MonotonicCoarse))
+    }
+
+    /// Never less than what has passed.
+    fn elapsed_ms(&self) -> u64 {
+        Self::read_ms().saturating_sub(self.start_ms) + self.tick_ms
+    }
+}
+
+fn ms(time: Timespec) -> u64 {
+    let ms = time.tv_sec.saturating_mul(1000) + time.tv_nsec / 1_000_000;
+    u64::try_from(ms).unwrap_or(0)
 }
 
 impl Link {
@@ -77,12 +109,18 @@ impl Link {
             broken: Notify::new(),
             counters: LinkCounters::default(),
             start: Instant::now(),
+            coarse: CoarseClock::new(),
         })
     }
 
     /// Milliseconds since the link was made: a clock that nobody sets.
     pub(super) fn now(&self) -> Timestamp {
         Timestamp(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// As [`Self::now`], at a fifth of its cost, and later by two ticks of the system at most.
+    pub(super) fn now_coarse(&self) -> Timestamp {
+        Timestamp(self.coarse.elapsed_ms())
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
@@ -143,7 +181,8 @@ impl Link {
     ) -> Result<(), LinkError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.hard))
-            .set_response_timeout(Some(self.hard))
+            // `send` has its own, over all that it waits for.
+            .set_response_timeout(None)
             .set_push_sender(pushed);
         let made = self
             .client

@@ -8,6 +8,8 @@ mod config;
 mod keys;
 mod link;
 mod lock;
+mod members;
+mod rate;
 mod reads;
 mod stats;
 mod upkeep;
@@ -27,11 +29,12 @@ use sommos_core::{
     distributed::{Coherence, Flight, Replay, Trust},
     time::Timestamp,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::{cache::ShardedCache, queue::Clock};
 use keys::Keys;
 use link::Link;
+use members::Known;
 
 /// Stands for an epoch that must be asked for.
 const UNKNOWN: u64 = u64::MAX;
@@ -64,9 +67,15 @@ pub struct Distributed {
     coherence: Mutex<Coherence>,
     replay: Mutex<Replay>,
     epoch: AtomicU64,
+    /// Read on every hit: not behind a lock.
+    synced: AtomicU64,
     counters: Counters,
     /// Notified when changes wait to be sent.
     waiting: Notify,
+    /// What the other servers told; held while it is read anew.
+    known: tokio::sync::Mutex<Known>,
+    /// Whether the first connection was made, or failed.
+    tried: watch::Sender<bool>,
 }
 
 impl Distributed {
@@ -91,8 +100,11 @@ impl Distributed {
             coherence: Mutex::default(),
             replay: Mutex::new(replay),
             epoch: AtomicU64::new(UNKNOWN),
+            synced: AtomicU64::new(0),
             counters: Counters::default(),
             waiting: Notify::new(),
+            known: tokio::sync::Mutex::default(),
+            tried: watch::Sender::new(false),
             config,
         }))
     }
@@ -110,9 +122,18 @@ impl Distributed {
 
     /// How far the copies may be trusted.
     fn trust(&self) -> Trust {
-        let synced = self.coherence().synced_at();
         let (lease, stale) = (self.config.lease_ms, self.config.stale_ms);
-        Trust::at(self.link.now(), synced, lease, stale)
+        Trust::at(self.link.now_coarse(), self.synced_at(), lease, stale)
+    }
+
+    /// Redis answered something that was sent at `sent`: whatever changed before that is known.
+    fn synced(&self, sent: Timestamp) {
+        self.synced.fetch_max(sent.0, Ordering::Release);
+    }
+
+    /// When messages were last known to be complete.
+    fn synced_at(&self) -> Timestamp {
+        Timestamp(self.synced.load(Ordering::Acquire))
     }
 
     fn now(&self) -> Timestamp {

@@ -116,7 +116,7 @@ impl Distributed {
     }
 
     /// What a change of the key that Redis does not have yet makes of it: `Some(None)` is gone.
-    fn pending(&self, key: &str) -> Option<Option<Found>> {
+    pub(super) fn pending(&self, key: &str) -> Option<Option<Found>> {
         let replay = self.replay();
         match replay.get(key)? {
             Change::Set { entry, .. } => {
@@ -137,11 +137,15 @@ impl Distributed {
         if let Some(pending) = self.pending(key) {
             return pending;
         }
-        if self.trust() == Trust::None {
-            return None;
-        }
+        let now = self.now();
+        let copy = match self.trust() {
+            Trust::None => return None,
+            // Looked for and counted already.
+            Trust::Fresh => self.local.peek(now, key),
+            Trust::Bounded => self.local.get_stale(now, key),
+        };
         Counters::add(&self.counters.fallbacks);
-        self.local.get_stale(self.now(), key)
+        copy
     }
 
     async fn read(&self, key: &str) -> Result<Option<Found>, LinkError> {
@@ -196,15 +200,21 @@ impl Distributed {
             stale_ttl_ms: (stale_ms > 0).then_some(stale_ms),
             tags: entry.tags.iter().map(|tag| tag.name.into()).collect(),
         };
-        self.keep(flight, now, &set);
+        self.keep(flight, now, &set, answer.clone());
         Ok(Some((answer, Freshness::Fresh)))
     }
 
     /// Keeps a copy unless something happened to the key since its flight began.
-    pub(super) fn keep(&self, flight: InFlight<'_>, now: Timestamp, set: &CacheSet<'_>) {
+    pub(super) fn keep(
+        &self,
+        flight: InFlight<'_>,
+        now: Timestamp,
+        set: &CacheSet<'_>,
+        answer: Bytes,
+    ) {
         // Entered first and taken out again: between landing and entering, a message of a change
         // would find no copy and no flight.
-        let entered = self.local.set(now, set);
+        let entered = self.local.set_answer(now, set, answer);
         if !flight.land() || entered.is_err() {
             self.local.remove(now, &set.key);
         }

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sommos_core::wire::cache::{DistributedStatsResponse, RemoteNode};
+use sommos_core::{
+    distributed::BreakerState,
+    wire::cache::{DistributedStatsResponse, RemoteNode},
+};
 
 use super::Distributed;
 
@@ -13,13 +16,22 @@ fn read(counter: &AtomicU64) -> u64 {
 impl Distributed {
     /// The figures, with the servers that gave a sign of life; none of them while Redis is away.
     pub async fn stats(&self) -> DistributedStatsResponse {
+        DistributedStatsResponse {
+            remote_nodes: self.nodes().await.unwrap_or_default(),
+            ..self.figures()
+        }
+    }
+
+    /// The figures of this server alone: Redis is not asked.
+    #[must_use]
+    pub fn figures(&self) -> DistributedStatsResponse {
         let replay = self.replay().stats();
-        let synced = self.coherence().synced_at();
+        let synced = self.synced_at();
         let (link, own) = (&self.link.counters, &self.counters);
         DistributedStatsResponse {
             node_id: self.config.node.clone(),
             enable_sync: true,
-            remote_nodes: self.nodes().await.unwrap_or_default(),
+            remote_nodes: Vec::new(),
             sync_queue_size: replay.waiting,
             sync_queue_bytes: replay.bytes,
             replayed: replay.replayed,
@@ -39,6 +51,12 @@ impl Distributed {
             origin_loads: 0,
             resyncs: read(&own.resyncs),
         }
+    }
+
+    /// Where the circuit breaker before Redis stands.
+    #[must_use]
+    pub fn breaker(&self) -> BreakerState {
+        self.link.state()
     }
 
     /// Whether Redis answers.

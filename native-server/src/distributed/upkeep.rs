@@ -45,6 +45,7 @@ impl Distributed {
                         Counters::add(&self.link.counters.reconnects);
                     }
                     self.link.probed(true);
+                    self.tried.send_replace(true);
                     self.beat().await;
                     tracing::warn!("the connection to Redis is lost");
                     self.link.trip();
@@ -52,9 +53,17 @@ impl Distributed {
                 Err(error) => {
                     tracing::warn!(%error, "Redis cannot be reached");
                     self.link.probed(false);
+                    self.tried.send_replace(true);
                 }
             }
         }
+    }
+
+    /// Waits until Redis was asked for the first time, whatever it said: a few of its timeouts at
+    /// most.
+    pub async fn tried(&self) {
+        // The sender lives as long as self.
+        let _ = self.tried.subscribe().wait_for(|tried| *tried).await;
     }
 
     /// Connects, listens, forgets the copies that may have missed messages, and sends what waits.
@@ -82,7 +91,7 @@ impl Distributed {
         let () = self.link.send(&pipe).await?;
         self.forget_all();
         Counters::add(&self.counters.resyncs);
-        self.coherence().synced(sent_at);
+        self.synced(sent_at);
         self.register().await?;
         self.flush().await
     }
@@ -116,7 +125,7 @@ impl Distributed {
             }
             let lag = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.link.counters.lag_us.store(lag, Ordering::Relaxed);
-            self.coherence().synced(sent);
+            self.synced(sent);
             if !self.replay().is_empty() && self.flush().await.is_err() {
                 return;
             }

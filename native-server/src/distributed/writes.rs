@@ -2,10 +2,12 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use bytes::Bytes;
 use sommos_core::{
+    cache::Freshness,
     distributed::{Change, SharedEntry, Tag},
     time::Timestamp,
-    wire::{ApiError, cache::CacheSet},
+    wire::{ApiError, cache::CacheSet, envelope},
 };
 
 use super::{
@@ -90,8 +92,8 @@ impl Distributed {
             .flat_map(|set| set.tags.iter().map(|t| &**t))
             .collect();
         let mut barriers = &self.barriers(&names).await?[..];
-        // An older change of a key that still waits would come after this one.
-        if sets.iter().any(|set| self.replay().get(&set.key).is_some()) {
+        // What still waits was made before this, so it must be sent before this.
+        if self.waits() {
             return Err(LinkError::Open);
         }
         let flights: Vec<_> = sets.iter().map(|set| self.begin(&set.key, true)).collect();
@@ -108,9 +110,15 @@ impl Distributed {
         }
         let () = self.link.ask(&pipe).await?;
         for (set, flight) in sets.iter().zip(flights) {
-            self.keep(flight, now, &set.as_set());
+            let answer = Bytes::from(envelope::raw_data(set.value.as_bytes()));
+            self.keep(flight, now, &set.as_set(), answer);
         }
         Ok(())
+    }
+
+    /// Whether changes wait to be sent.
+    fn waits(&self) -> bool {
+        !self.replay().is_empty()
     }
 
     /// Keeps a set here and in the log, or gives it up, as configured.
@@ -153,10 +161,10 @@ impl Distributed {
     /// Removes a value; whether there was a live one.
     pub async fn remove(&self, key: &str) -> bool {
         let now = self.now();
-        let pending = matches!(self.replay().get(key), Some(Change::Set { .. }));
+        let pending = matches!(self.pending(key), Some(Some((_, Freshness::Fresh))));
         let flight = self.begin(key, true);
         let here = self.local.remove(now, key) || pending;
-        let through = self.config.writes == Writes::Through && !pending;
+        let through = self.config.writes == Writes::Through && !self.waits();
         if through && let Ok(there) = self.unlink(flight, now).await {
             return here || there;
         }
@@ -184,7 +192,8 @@ impl Distributed {
     /// Makes the values with this tag invalid; how many copies there were here.
     pub async fn invalidate_tag(&self, tag: &str) -> usize {
         let count = self.drop_tag(tag);
-        if self.config.writes == Writes::Behind || self.raise_barrier(tag).await.is_err() {
+        let behind = self.config.writes == Writes::Behind || self.waits();
+        if behind || self.raise_barrier(tag).await.is_err() {
             self.defer(Change::InvalidateTag { tag: tag.into() });
         }
         count
@@ -211,8 +220,8 @@ impl Distributed {
         let count = self.local.len();
         self.forget_all();
         let raised = match self.config.writes {
-            Writes::Through => self.raise_epoch().await,
-            Writes::Behind => Err(LinkError::Open),
+            Writes::Through if !self.waits() => self.raise_epoch().await,
+            Writes::Through | Writes::Behind => Err(LinkError::Open),
         };
         match raised {
             Ok(epoch) => {

@@ -48,7 +48,8 @@ const PAGE: Asset = Asset {
 const ASSETS: &[Asset] = assets! {
     CSS: "docs.css" "style/colours.css" "style/layout.css" "style/controls.css" "style/figures.css"
         "style/tables.css" "vendor/uplot/uPlot.min.css";
-    SCRIPT: "docs.js" "script/main.js" "script/chart.js" "script/client.js" "script/connection.js"
+    SCRIPT: "docs.js" "script/main.js" "script/chart.js" "script/client.js" "script/cluster.js"
+        "script/connection.js"
         "script/dialog.js" "script/element.js" "script/format.js" "script/history.js"
         "script/notice.js" "script/panels.js" "script/plot.js" "script/rows.js" "script/samples.js" "script/stream.js"
         "script/tabs.js" "script/theme.js" "script/trend.js"
@@ -78,10 +79,10 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// The answer to a request for a file of the dashboard; `None` for any other path.
-pub(super) fn answer(
+pub(super) async fn answer(
     app: &App,
     address: IpAddr,
-    request: &Request,
+    request: Request,
 ) -> Option<Result<Reply, ApiError>> {
     let asset = find(request.uri().path())?;
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -91,7 +92,9 @@ pub(super) fn answer(
         );
         return Some(Err(ApiError::new(ErrorCode::MethodNotAllowed, message)));
     }
-    if let Some(Err(error)) = app.limiter.as_ref().map(|l| l.check(app.now(), address)) {
+    if let Some(limiter) = &app.limiter
+        && let Err(error) = limiter.check(address).await
+    {
         return Some(Err(error));
     }
     let reply = Reply::typed(asset.content_type, asset.bytes).tagged();

@@ -1,8 +1,24 @@
 //! Health: whether the process lives, and whether it takes work.
 
-use sommos_core::wire::{ApiError, ErrorCode};
+use serde::Serialize;
+use sommos_core::{
+    distributed::BreakerState,
+    wire::{ApiError, ErrorCode, envelope},
+};
 
 use super::{Call, reply::Reply};
+
+/// The answer of GET /health/ready with Redis.
+#[derive(Serialize)]
+struct ReadyResponse {
+    status: &'static str,
+    redis: RedisHealth,
+}
+
+#[derive(Serialize)]
+struct RedisHealth {
+    breaker: BreakerState,
+}
 
 pub(super) fn live() -> Reply {
     Reply::json(r#"{"status":"live"}"#)
@@ -16,5 +32,14 @@ pub(super) fn ready(call: &Call) -> Result<Reply, ApiError> {
         let message = "the database cannot be written; see the log";
         return Err(ApiError::new(ErrorCode::Unavailable, message));
     }
-    Ok(Reply::json(r#"{"status":"ready"}"#))
+    Ok(match &call.app.shared {
+        None => Reply::json(r#"{"status":"ready"}"#),
+        // Copies and the local queue go on without Redis: that is told, and no reason to be away.
+        Some(shared) => Reply::json(envelope::encode(&ReadyResponse {
+            status: "ready",
+            redis: RedisHealth {
+                breaker: shared.breaker(),
+            },
+        })?),
+    })
 }

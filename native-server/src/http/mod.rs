@@ -102,7 +102,9 @@ pub(crate) async fn respond(app: Arc<App>, address: IpAddr, request: Request) ->
     app.monitoring.enter();
     let request = exchange.receive(&app, request);
     let result = match found {
-        Err(error) => dashboard::answer(&app, address, &request).unwrap_or(Err(error)),
+        Err(error) => dashboard::answer(&app, address, request)
+            .await
+            .unwrap_or(Err(error)),
         Ok((route, param)) => answer(&app, address, route, param, request).await,
     };
     let mut response = match result {
@@ -130,7 +132,7 @@ async fn answer(
         .map(|h| h.as_bytes());
     app.tokens.check(authorization, info.scope)?;
     if let Some(limiter) = &app.limiter {
-        limiter.check(app.now(), address)?;
+        limiter.check(address).await?;
     }
     let call = Call {
         app: Arc::clone(app),
@@ -216,7 +218,7 @@ async fn handle_other(route: Route, call: Call) -> Result<Reply, ApiError> {
         Route::OpenApi => Ok(docs::openapi(&call)),
         Route::Docs => Ok(docs::page()),
         Route::MetricsReport => monitoring::report(call).await,
-        Route::MonitoringSummary => monitoring::summary(&call),
+        Route::MonitoringSummary => monitoring::summary(call).await,
         Route::MonitoringMetrics => monitoring::metrics(&call),
         Route::MonitoringAlerts => monitoring::alerts(&call),
         Route::MonitoringExport => monitoring::export(call).await,

@@ -6,7 +6,7 @@ use sommos_core::wire::{
 };
 
 use super::{Call, jobs::refused, reply::Reply};
-use crate::monitoring::{families, refresh_cache, resolve_alert};
+use crate::monitoring::{cluster_summary, families, refresh_cache, resolve_alert};
 
 pub(super) async fn report(call: Call) -> Result<Reply, ApiError> {
     let (app, held) = call.body().await?;
@@ -14,10 +14,15 @@ pub(super) async fn report(call: Call) -> Result<Reply, ApiError> {
     wire::report(registry, app.now(), &held.bytes, &app.limits).map(Reply::json)
 }
 
-pub(super) fn summary(call: &Call) -> Result<Reply, ApiError> {
-    let app = &call.app;
-    refresh_cache(app);
-    envelope::data(&app.monitoring.registry.summary(app.now())).map(Reply::json)
+pub(super) async fn summary(call: Call) -> Result<Reply, ApiError> {
+    let scope = wire::Scope::of(call.query())?;
+    let app = call.app;
+    refresh_cache(&app);
+    let json = match scope {
+        wire::Scope::Node => envelope::data(&app.monitoring.registry.summary(app.now())),
+        wire::Scope::Cluster => envelope::data(&cluster_summary(&app).await),
+    };
+    json.map(Reply::json)
 }
 
 pub(super) fn metrics(call: &Call) -> Result<Reply, ApiError> {

@@ -1,5 +1,6 @@
 //! What the server's parts tell Prometheus beside core's registry.
 
+mod redis;
 mod work;
 
 use std::{
@@ -23,6 +24,7 @@ pub fn families(app: &App, queue: &QueueMetrics) -> Vec<Family> {
     families.extend(sandbox(app));
     families.extend(databases(app, queue));
     families.extend(cache(app));
+    families.extend(redis::redis(app));
     families.extend(heap());
     families.extend(told(app));
     families.extend(own(app));

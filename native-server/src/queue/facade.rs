@@ -12,6 +12,7 @@ use bytes::Bytes;
 use sommos_core::{
     batch::{BatchMetrics, BatchOptions, Book},
     jobs::{BatchId, JobError, JobId, Record, Submitted},
+    metrics::InstanceJobs,
     time::Timestamp,
 };
 
@@ -302,6 +303,25 @@ impl Queue {
             Some(shared) => shared.metrics(local).await,
             None => Ok(local),
         }
+    }
+
+    /// What this server runs, from whichever queue, and what waits in its own: figures that add up
+    /// over servers. Redis is not asked.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub async fn own_work(&self) -> Result<InstanceJobs, QueueError> {
+        let local = self.local.metrics().await?;
+        let mut pool = local.pool;
+        if let Some(shared) = &self.shared {
+            shared.add_pool(&mut pool);
+        }
+        let kinds = [&local.jobs, &local.tasks, &local.chunks];
+        let active: u64 = kinds.iter().map(|kind| kind.active).sum();
+        Ok(InstanceJobs {
+            active: active + pool.busy.saturating_sub(local.pool.busy) as u64,
+            queued: kinds.iter().map(|kind| kind.queued).sum(),
+        })
     }
 
     /// The counters of batches.

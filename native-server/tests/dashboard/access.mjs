@@ -108,7 +108,7 @@ export async function axe(browser, server) {
 }
 
 /** Holds what is shown against axe's rules. */
-async function ruled(page, what) {
+export async function ruled(page, what) {
   await page.evaluate(AXE);
   const found = await page.evaluate(
     (values) => globalThis.axe.run(document, { runOnly: { type: 'tag', values } }),

@@ -9,6 +9,7 @@ import { resolve } from 'node:path';
 import { launch } from '../../../pkg/test/support/chromium.mjs';
 import { axe, keyboard, phone, schemes } from './access.mjs';
 import { alerts } from './alerts.mjs';
+import { cluster } from './cluster.mjs';
 import { networkAway, serverAway, token } from './connection.mjs';
 import { batches, cache, jobs, views } from './jobs.mjs';
 import { load } from './load.mjs';
@@ -44,6 +45,7 @@ try {
   await run('jobs', () => jobs(browser, main));
   await run('batches', () => batches(browser, main));
   await run('cache', () => cache(browser, main));
+  await run('cluster', () => cluster(browser, main, fresh));
   await run('load', () => load(browser, main));
   await run('views', () => views(browser, main));
   await run('keyboard', () => keyboard(browser, main));

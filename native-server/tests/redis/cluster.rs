@@ -46,7 +46,7 @@ pub struct Cluster {
     folder: PathBuf,
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
@@ -180,8 +180,8 @@ async fn await_open(passing: &mut watch::Receiver<bool>, open: bool) {
 
 #[derive(Clone)]
 pub struct Server {
-    pub(super) address: SocketAddr,
-    pub(super) client: Client<HttpConnector, Full<Bytes>>,
+    pub address: SocketAddr,
+    pub client: Client<HttpConnector, Full<Bytes>>,
     child: Arc<Child>,
 }
 
@@ -217,6 +217,14 @@ impl Server {
         signal(&self.child, what);
     }
 
+    /// What stands at another address and answers as it does.
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self {
+            address,
+            ..self.clone()
+        }
+    }
+
     pub async fn call(
         &self,
         method: Method,
@@ -235,6 +243,15 @@ impl Server {
         let status = response.status();
         let body = response.into_body().collect().await.ok()?.to_bytes();
         Some((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    /// The status and the text of GET of a whole path.
+    pub async fn text(&self, path: &str) -> (StatusCode, String) {
+        let uri = format!("http://{}{path}", self.address).parse().unwrap();
+        let response = self.client.get(uri).await.expect("an answer");
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
     /// What the server tells as it happens, from now on.
@@ -466,7 +483,7 @@ async fn work(server: Server, worker: usize, keys: usize, stop: &AtomicBool) -> 
     while !stop.load(Ordering::Relaxed) {
         round += 1;
         let began = Instant::now();
-        let ok = if round % 10 == 0 {
+        let ok = if round.is_multiple_of(10) {
             let key = format!("own-{worker}-{}", round % 50);
             let body = json!({"key": key, "value": round});
             let answer = server.call(Method::POST, "cache/set", Some(body)).await;

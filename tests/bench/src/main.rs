@@ -3,6 +3,7 @@
 mod batch;
 mod cache;
 mod compress;
+mod distributed;
 mod http;
 mod load;
 mod matrix;
@@ -20,7 +21,7 @@ use report::Report;
 /// Runs workloads side by side with their peers.
 #[derive(Parser)]
 pub struct Options {
-    /// Which: similarity matrix cache compress batch queue http load. None: all.
+    /// Which: similarity matrix cache compress batch queue distributed http load. None: all.
     names: Vec<String>,
     /// Folder of cache traces (`*.keys.gz`, one decimal key a line); `cache` replays them all.
     #[arg(long)]
@@ -41,13 +42,14 @@ pub struct Options {
 
 type Bench = fn(&Options, &mut Report) -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 8] = [
+const BENCHES: [(&str, Bench); 9] = [
     ("similarity", similarity::run),
     ("matrix", matrix::run),
     ("cache", cache::run),
     ("compress", compress::run),
     ("batch", batch::run),
     ("queue", queue::run),
+    ("distributed", distributed::run),
     ("http", http::run),
     ("load", load::run),
 ];

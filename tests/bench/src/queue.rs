@@ -2,7 +2,7 @@
 //! Redis (whose log is synced once a second: it may lose a second of jobs, ours loses none), and
 //! the plain way over SQLite, one synced transaction per step of a job.
 
-mod redis;
+pub mod redis;
 
 use std::{
     path::{Path, PathBuf},
@@ -234,13 +234,14 @@ fn pickup(
 }
 
 /// Does nothing; notes when each job began.
-struct Noop {
+pub struct Noop {
     done: AtomicUsize,
     began: Vec<Mutex<Option<Instant>>>,
 }
 
 impl Noop {
-    fn new(jobs: usize) -> Arc<Self> {
+    /// That notes the begin of the first `jobs` jobs.
+    pub fn new(jobs: usize) -> Arc<Self> {
         let began = std::iter::repeat_with(Mutex::default).take(jobs).collect();
         Arc::new(Self {
             done: AtomicUsize::new(0),
@@ -291,40 +292,46 @@ fn job(n: usize) -> NewJob {
 }
 
 fn ours_throughput(folder: &Path, submitters: usize) -> anyhow::Result<f64> {
-    let executor = Noop::new(0);
-    let (runtime, queue, _) = open(folder, Arc::clone(&executor))?;
-    let start = Instant::now();
-    runtime.block_on(async {
-        let next = Arc::new(AtomicUsize::new(0));
-        let submitters: Vec<_> = (0..submitters)
-            .map(|_| {
-                let (queue, next) = (queue.clone(), Arc::clone(&next));
-                tokio::spawn(async move {
-                    loop {
-                        let n = next.fetch_add(1, Ordering::Relaxed);
-                        if n >= JOBS {
-                            return anyhow::Ok(());
-                        }
-                        queue.submit(job(n)).await?;
-                    }
-                })
-            })
-            .collect();
-        for submitter in submitters {
-            submitter.await??;
-        }
-        // Done is what is committed as done.
-        while queue.metrics().await?.jobs.completed < JOBS as u64 {
-            tokio::time::sleep(Duration::from_micros(200)).await;
-        }
-        anyhow::Ok(())
-    })?;
-    let seconds = start.elapsed().as_secs_f64();
+    let (runtime, queue, _) = open(folder, Noop::new(0))?;
+    let rate = runtime.block_on(pump(&queue, JOBS, submitters, job))?;
     if std::env::var_os("SOMMOS_BENCH_COMMITS").is_some() {
         let metrics = runtime.block_on(queue.metrics())?;
         eprintln!("{:.0} jobs a commit", JOBS as f64 / metrics.commits as f64);
     }
-    Ok(JOBS as f64 / seconds)
+    Ok(rate)
+}
+
+/// Adds so many jobs and waits until all are done: jobs a second.
+pub async fn pump(
+    queue: &Queue,
+    jobs: usize,
+    submitters: usize,
+    job: fn(usize) -> NewJob,
+) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    let next = Arc::new(AtomicUsize::new(0));
+    let submitters: Vec<_> = (0..submitters)
+        .map(|_| {
+            let (queue, next) = (queue.clone(), Arc::clone(&next));
+            tokio::spawn(async move {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= jobs {
+                        return anyhow::Ok(());
+                    }
+                    queue.submit(job(n)).await?;
+                }
+            })
+        })
+        .collect();
+    for submitter in submitters {
+        submitter.await??;
+    }
+    // Done is what is stored as done.
+    while queue.metrics().await?.jobs.completed < jobs as u64 {
+        tokio::time::sleep(Duration::from_micros(500)).await;
+    }
+    Ok(jobs as f64 / start.elapsed().as_secs_f64())
 }
 
 fn ours_pickup(folder: &Path) -> anyhow::Result<(f64, f64)> {

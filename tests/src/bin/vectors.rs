@@ -7,7 +7,7 @@ use std::{path::Path, process::ExitCode, time::Instant};
 use sommos_tests::{
     core_shell::CoreShell,
     load_all,
-    parallel::{Tally, run},
+    parallel::{THREADS, Tally, run},
     server_shell::Host,
 };
 
@@ -18,10 +18,10 @@ fn main() -> anyhow::Result<ExitCode> {
     let files = vectors.len();
     vectors.retain(|vector| vector.id.contains(&filter));
     let host = Host::new()?;
-    let core = run("core", &vectors, |vector| {
+    let core = run("core", THREADS, &vectors, |vector| {
         Ok(Box::new(CoreShell::new(vector)?))
     });
-    let server = run("server", &vectors, |vector| {
+    let server = run("server", THREADS, &vectors, |vector| {
         Ok(Box::new(host.open(vector)?))
     });
     for tally in [&core, &server] {

@@ -5,7 +5,11 @@
 use std::{path::Path, process::ExitCode, time::Instant};
 
 use anyhow::Context as _;
-use sommos_tests::{edge_shell::EdgeHost, load_all, parallel::run};
+use sommos_tests::{
+    edge_shell::EdgeHost,
+    load_all,
+    parallel::{THREADS, run},
+};
 
 fn main() -> anyhow::Result<ExitCode> {
     let mut args = std::env::args().skip(1);
@@ -17,7 +21,9 @@ fn main() -> anyhow::Result<ExitCode> {
     vectors.retain(|vector| vector.id.contains(&filter));
     let host = EdgeHost::start(&build)?;
     let name = host.name();
-    let edge = run(name, &vectors, |vector| Ok(Box::new(host.open(vector))));
+    let edge = run(name, THREADS, &vectors, |vector| {
+        Ok(Box::new(host.open(vector)))
+    });
     println!(
         "{name}: {} cases of {files}, {:.1} s",
         edge.ran,

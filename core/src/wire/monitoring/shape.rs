@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::{AlertHistoryResponse, MetricsReportRequest, MetricsReportResponse, RulesResponse};
+use super::{
+    AlertHistoryResponse, ClusterSummary, MetricsReportRequest, MetricsReportResponse,
+    RulesResponse,
+};
 use crate::{
     metrics::{Alert, Current, MetricsExport, Point, Summary, Trends},
     wire::{
@@ -68,7 +71,14 @@ pub(in crate::wire) fn shape(route: Route, s: &mut Schemas) -> Shape {
                 s.of::<MetricsReportResponse>(),
             )
         },
-        Route::MonitoringSummary => get(s.data::<Summary>()),
+        Route::MonitoringSummary => {
+            let (node, cluster) = (s.of::<Summary>(), s.of::<ClusterSummary>());
+            Shape {
+                query: &[("scope", "string", "node or cluster; node when absent")],
+                errors: &[Code::UnknownName],
+                ..get(s.enveloped(json!({"anyOf": [cluster, node]})))
+            }
+        }
         Route::MonitoringMetrics => {
             let (point, current) = (s.of::<Point>(), s.of::<Current>());
             let range = json!({"type": "array", "items": point});

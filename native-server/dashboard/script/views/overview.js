@@ -1,6 +1,7 @@
-// Overview: eight figures and the charts.
+// Overview: eight figures, the charts, and the servers where there are several.
 
 import { TimeChart, around, fromZero, wholePercent } from '../chart.js';
+import { clusterCard } from '../cluster.js';
 import { h } from '../element.js';
 import * as format from '../format.js';
 import { Refresh, failure, tile, tiles } from '../panels.js';
@@ -80,6 +81,7 @@ export function overviewView({ client, history, trends }) {
     alerts: tile('Open alerts', 'alerts'),
   };
   const charts = CHARTS.map((options) => ({ options, chart: new TimeChart(options) }));
+  const cluster = clusterCard(client);
   const failed = failure();
   const plain = h(
     'p',
@@ -91,6 +93,7 @@ export function overviewView({ client, history, trends }) {
     {},
     failed.element,
     tiles(...Object.values(tile8)),
+    cluster.element,
     h(
       'div',
       { class: 'charts' },
@@ -204,6 +207,7 @@ export function overviewView({ client, history, trends }) {
     },
     returned() {
       first();
+      cluster.start();
       refresh.soon(0);
     },
     event(name, data) {

@@ -124,11 +124,11 @@ impl Bull {
     }
 
     pub(in crate::queue) async fn cancel_batch(&self, id: BatchId) -> Result<(), QueueError> {
-        self.finish(id, BatchStatus::Cancelled, None).await
+        self.finish(id, BatchStatus::Cancelled, None, false).await
     }
 
     pub(in crate::queue) async fn batch(&self, id: BatchId) -> Result<Book, QueueError> {
-        self.book_of(id).await
+        self.concluded(id).await
     }
 
     pub(in crate::queue) async fn batch_results(

@@ -1,10 +1,13 @@
 //! What happens on the shared queue, told here as if it had happened here: BullMQ keeps a stream
 //! of events for each queue, and every server reads all of them.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use bullmq::{QueueEvent, QueueEvents, QueueEventsOptions};
-use redis::streams::StreamRangeReply;
 use serde_json::Value;
 use sommos_core::{
     jobs::{EventKind, JobId, Kind},
@@ -72,29 +75,16 @@ impl Bull {
         }
     }
 
-    /// The id of the newest event: what happens after it is told.
+    /// The id of the newest event when this server first connected: what happens after it is told.
     pub(super) async fn newest_event(&self, queue: &str) -> String {
-        let key = format!("{}:events", self.options.base(queue));
-        loop {
-            self.link.until_up(Duration::from_secs(60)).await;
-            let key = key.clone();
-            let newest = self.link.ask(|conn| async move {
-                let mut connection = conn.redis().connection();
-                let found: StreamRangeReply = redis::cmd("XREVRANGE")
-                    .arg(&[&key, "+", "-", "COUNT", "1"])
-                    .query_async(&mut connection)
-                    .await?;
-                Ok(found.ids.into_iter().next().map(|entry| entry.id))
-            });
-            match newest.await {
-                Ok(Some(id)) => return id,
-                Ok(None) => return "0-0".to_owned(),
-                Err(error) => {
-                    tracing::debug!(%error, queue, "not listening yet");
-                    tokio::time::sleep(AGAIN).await;
-                }
-            }
-        }
+        self.link.until_up(Duration::MAX).await;
+        let heard_from = self.heard_from.lock();
+        let heard_from = heard_from.unwrap_or_else(PoisonError::into_inner);
+        // Not known only when the first connection was slow: all that is kept is told then.
+        heard_from
+            .get(queue)
+            .map_or("0-0", String::as_str)
+            .to_owned()
     }
 
     /// Stops the attempt at this job that runs here if its claim is gone.

@@ -183,7 +183,8 @@ impl Bull {
             .await
     }
 
-    fn add_pool(&self, pool: &mut PoolStats) {
+    /// Adds the workers of this server to those of its embedded queue.
+    pub(in crate::queue) fn add_pool(&self, pool: &mut PoolStats) {
         let (busy, max, spent) = self.runner.stats();
         pool.threads += busy;
         pool.busy += busy;

@@ -59,6 +59,8 @@ pub(super) struct Link {
     breaker: Mutex<Breaker>,
     /// Whether Redis answers, for those who wait until it does.
     up: watch::Sender<bool>,
+    /// Whether the first connection was made, or failed.
+    tried: watch::Sender<bool>,
     broken: Notify,
     start: Instant,
 }
@@ -73,6 +75,7 @@ impl Link {
             conn: RwLock::new(None),
             breaker: Mutex::new(breaker),
             up: watch::channel(false).0,
+            tried: watch::channel(false).0,
             broken: Notify::new(),
             start: Instant::now(),
         }
@@ -179,7 +182,7 @@ impl Link {
     }
 
     /// Connects and stays connected; ends only with its task. `connected` is told of every
-    /// connection.
+    /// connection before it is used.
     pub(super) async fn keep<F: Future<Output = ()>>(&self, connected: impl Fn(Arc<Conn>) -> F) {
         loop {
             let probe_at = self.breaker().next_deadline();
@@ -193,11 +196,11 @@ impl Link {
             match self.connect().await {
                 Ok(conn) => {
                     let conn = Arc::new(conn);
-                    // Before anybody is told: who waited asks at once.
+                    connected(Arc::clone(&conn)).await;
                     self.breaker().succeeded();
-                    self.replace(Some(Arc::clone(&conn)));
+                    self.replace(Some(conn));
+                    self.tried.send_replace(true);
                     tracing::info!("the shared queue is connected");
-                    connected(conn).await;
                     self.beat().await;
                     tracing::warn!("the connection of the shared queue is lost");
                     let now = self.now();
@@ -208,9 +211,17 @@ impl Link {
                     tracing::warn!(%error, "the shared queue cannot be reached");
                     let now = self.now();
                     self.breaker().failed(now);
+                    self.tried.send_replace(true);
                 }
             }
         }
+    }
+
+    /// Waits until Redis was asked for the first time, whatever it said: a few of its timeouts at
+    /// most.
+    pub(super) async fn tried(&self) {
+        // The sender lives as long as the link.
+        let _ = self.tried.subscribe().wait_for(|tried| *tried).await;
     }
 
     /// Asks for signs of life until there is none, or until a request found none.
@@ -222,10 +233,9 @@ impl Link {
             {
                 return;
             }
+            // A failure counts: when there are enough of them, this is told as requests are.
             let asked = self.ask(|conn| async move { conn.redis().ping().await });
-            if asked.await.is_err() {
-                return;
-            }
+            let _ = asked.await;
         }
     }
 

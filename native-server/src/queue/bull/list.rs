@@ -109,12 +109,15 @@ impl Bull {
                 && record.ended_at().is_none_or(|at| at >= self.oldest())
         };
         let mut records = Vec::new();
+        let mut reached = None;
         for page in ids.chunks(limit.max(1)) {
-            let views = self.views(page).await?;
-            records.extend(views.into_iter().filter(accepted));
-            if records.len() >= limit {
+            // The order within a millisecond is known from the records: none of it is left out.
+            if records.len() >= limit && page.first().map(|id| id.created) < reached {
                 break;
             }
+            let views = self.views(page).await?;
+            records.extend(views.into_iter().filter(accepted));
+            reached = page.last().map(|id| id.created);
         }
         records.sort_by_key(|record| std::cmp::Reverse((record.created_at(), record.seq)));
         records.truncate(limit);

@@ -20,11 +20,13 @@ mod work;
 mod worker;
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bullmq::Worker;
+use redis::streams::StreamRangeReply;
 use sommos_core::{jobs::Kind, time::Timestamp};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -54,6 +56,8 @@ pub(super) struct Bull {
     batches: batches::Batches,
     running: Running,
     counts: Counts,
+    /// The newest event of each queue when this server first connected.
+    heard_from: Mutex<HashMap<String, String>>,
     orphans: Orphans,
     workers: Mutex<Workers>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -85,6 +89,7 @@ impl Bull {
             local,
             running: Running::default(),
             counts: Counts::default(),
+            heard_from: Mutex::default(),
             orphans: Orphans::default(),
             workers: Mutex::default(),
             tasks: Mutex::default(),
@@ -92,7 +97,8 @@ impl Bull {
         })
     }
 
-    /// Starts workers and listeners; they connect when Redis answers.
+    /// Starts workers and listeners; they connect when Redis answers. Returns when it was asked
+    /// for the first time, so that the first requests find what is shared.
     pub(super) async fn start(self: &Arc<Self>) {
         let link = Arc::clone(self);
         self.spawn(async move {
@@ -114,6 +120,7 @@ impl Bull {
             self.spawn(Arc::clone(self).listen(queue, kind));
         }
         self.start_batches();
+        self.link.tried().await;
     }
 
     /// Runs something until the drain has ended.
@@ -124,18 +131,46 @@ impl Bull {
 
     /// What every connection begins with.
     async fn prepare(self: Arc<Self>, conn: Arc<Conn>) {
-        // Events carry results: as many are kept as one server keeps for those who come back.
+        let prepared = self.prepare_queues(&conn);
+        let error = match tokio::time::timeout(self.options.hard, prepared).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it took too long".to_owned(),
+        };
+        tracing::warn!(
+            error,
+            "the streams of the shared queue's events are not prepared"
+        );
+    }
+
+    async fn prepare_queues(&self, conn: &Conn) -> Result<(), bullmq::Error> {
+        let queues: Vec<&str> = self.options.queues().collect();
         let mut pipe = redis::pipe();
-        for queue in self.options.queues() {
-            let meta = format!("{}:meta", self.options.base(queue));
-            pipe.hset(meta, "opts.maxLenEvents", self.config.events_max)
-                .ignore();
+        for queue in &queues {
+            let base = self.options.base(queue);
+            // Events carry results: as many are kept as one server keeps for those who come back.
+            pipe.hset(
+                format!("{base}:meta"),
+                "opts.maxLenEvents",
+                self.config.events_max,
+            )
+            .ignore();
+            pipe.cmd("XREVRANGE")
+                .arg(&[&format!("{base}:events"), "+", "-", "COUNT", "1"]);
         }
         let mut connection = conn.redis().connection();
-        let set = pipe.query_async::<()>(&mut connection);
-        if let Ok(Err(error)) = tokio::time::timeout(self.options.hard, set).await {
-            tracing::warn!(%error, "the length of the streams of events is not set");
+        let newest: Vec<StreamRangeReply> = pipe.query_async(&mut connection).await?;
+        // Listeners begin where the first connection did: before anything can be submitted here.
+        let mut first = self
+            .heard_from
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (queue, newest) in queues.iter().zip(newest) {
+            let id = newest.ids.into_iter().next().map(|entry| entry.id);
+            let id = id.unwrap_or_else(|| "0-0".to_owned());
+            first.entry((*queue).to_owned()).or_insert(id);
         }
+        Ok(())
     }
 
     fn now(&self) -> Timestamp {

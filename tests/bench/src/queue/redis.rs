@@ -10,13 +10,14 @@ use std::{
 use anyhow::{Context as _, bail};
 
 /// A Redis server of our own on a free port.
-pub(super) struct Redis {
+pub struct Redis {
     server: Child,
     port: u16,
 }
 
 impl Redis {
-    pub(super) fn start(folder: &Path) -> anyhow::Result<Self> {
+    /// Starts it in this folder, and BullMQ once, so that what is missing is told now.
+    pub fn start(folder: &Path) -> anyhow::Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let server = Command::new("redis-server")
             .args([
@@ -43,7 +44,13 @@ impl Redis {
         bail!("redis-server does not listen on port {port}")
     }
 
-    pub(super) fn twin(&self, arguments: [&str; 3]) -> anyhow::Result<Vec<f64>> {
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Runs the twin; the figures that it prints.
+    pub fn twin(&self, arguments: [&str; 3]) -> anyhow::Result<Vec<f64>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("twins");
         let output = Command::new("node")
             .arg("queue.cjs")

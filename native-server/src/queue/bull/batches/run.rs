@@ -10,7 +10,7 @@ use bytes::Bytes;
 use redis::Value;
 use serde_json::json;
 use sommos_core::{
-    batch::{BatchStatus, ERRORS_KEPT, Reason},
+    batch::{BatchStatus, Book, ERRORS_KEPT, Reason},
     jobs::{BatchId, JobId, Kind, truncated},
     time::Timestamp,
 };
@@ -78,8 +78,8 @@ impl Bull {
                 error,
                 recipe,
             } => {
-                let (chunk, why) = (id.chunk, error.as_deref());
-                self.follow(batch, chunk, next, why, &recipe).await?;
+                let failed = error.is_some();
+                self.follow(batch, next, failed, &recipe).await?;
                 answer(error.map_or(Ok(0), Err), 0)
             }
             Begin::Over => Ok(cancelled()),
@@ -229,9 +229,7 @@ impl Bull {
         let Some(next) = self.until_answered(record).await? else {
             return Ok(cancelled());
         };
-        let error = outcome.as_ref().err().map(String::as_str);
-        let index = chunk.work.id.chunk;
-        self.follow(chunk.batch, index, next, error, &chunk.recipe)
+        self.follow(chunk.batch, next, outcome.is_err(), &chunk.recipe)
             .await?;
         answer(outcome.map(|data| data.len()), chunk.items)
     }
@@ -265,14 +263,13 @@ impl Bull {
     async fn follow(
         &self,
         batch: BatchId,
-        chunk: u32,
         next: i64,
-        error: Option<&str>,
+        failed: bool,
         recipe: &Recipe,
     ) -> Result<(), Error> {
-        if let Some(error) = error.filter(|_| recipe.0.stop_on_error) {
-            let reason = Reason::Chunk { chunk, error };
-            return self.until_answered(|| self.fail(batch, reason)).await;
+        if failed && recipe.0.stop_on_error {
+            let end = || self.concluded(batch);
+            return self.until_answered(end).await.map(drop);
         }
         let Ok(next) = u32::try_from(next) else {
             return Ok(());
@@ -287,9 +284,23 @@ impl Bull {
     /// Fails a batch as a whole, unless it has ended.
     pub(super) async fn fail(&self, id: BatchId, reason: Reason<'_>) -> Result<(), QueueError> {
         let error = Some(reason.to_string());
-        match self.finish(id, BatchStatus::Failed, error).await {
+        match self.finish(id, BatchStatus::Failed, error, false).await {
             Err(QueueError::Job(_)) => Ok(()),
             answer => answer,
+        }
+    }
+
+    /// The book of a batch. One whose chunks have all ended has ended too, for whoever looks: the
+    /// parent need not have run.
+    pub(super) async fn concluded(&self, id: BatchId) -> Result<Book, QueueError> {
+        let book = self.book_of(id).await?;
+        let Some((status, error)) = book.conclusion() else {
+            return Ok(book);
+        };
+        match self.finish(id, status, error, true).await {
+            // Somebody else was faster.
+            Ok(()) | Err(QueueError::Job(_)) => self.book_of(id).await,
+            Err(error) => Err(error),
         }
     }
 
@@ -297,16 +308,10 @@ impl Bull {
     pub(super) async fn assemble(self: Arc<Self>, job: Job) -> Result<serde_json::Value, Error> {
         let id: BatchId = job.id().parse().map_err(|_| not_ours(job.id()))?;
         let assembled = async {
-            let book = self.book_of(id).await?;
-            if book.status.ended() {
-                return Ok(book);
+            match self.concluded(id).await? {
+                book if book.status.ended() => Ok(book),
+                _ => Err(unreachable("some of its chunks have not ended")),
             }
-            match book.verdict() {
-                Some(BatchStatus::Failed) => self.fail(id, Reason::EveryChunk).await?,
-                Some(status) => self.finish(id, status, None).await?,
-                None => return Err(unreachable("some of its chunks have not ended")),
-            }
-            self.book_of(id).await
         };
         match assembled.await {
             Ok(book) => Ok(serde_json::to_value(book)?),

@@ -82,7 +82,10 @@ fn errors_of(list: &Value) -> Vec<ChunkError> {
             error: error.into(),
         })
     };
-    list.iter().filter_map(entry).collect()
+    let mut errors: Vec<_> = list.iter().filter_map(entry).collect();
+    // Chunks that fail at once, perhaps on two servers, have no order but their own.
+    errors.sort_by_key(|error| error.chunk);
+    errors
 }
 
 /// A text that Redis gave.

@@ -128,7 +128,8 @@ impl Bull {
             .collect())
     }
 
-    /// Gives a batch its last status, and says why if it failed.
+    /// Gives a batch its last status, and says why if it failed. What comes from elsewhere than
+    /// its chunks (not a `conclusion`) is late when these have all ended.
     ///
     /// # Errors
     /// [`JobError::NoBatch`], or [`JobError::Sealed`] when it has ended.
@@ -137,13 +138,15 @@ impl Bull {
         id: BatchId,
         status: BatchStatus,
         error: Option<String>,
+        conclusion: bool,
     ) -> Result<(), QueueError> {
         let name = id.to_string();
         let done: i64 = self
             .script(&FINISH, &name, |call| {
                 call.arg(status.to_string())
                     .arg(error.unwrap_or_default())
-                    .arg(self.config.retention.age_ms);
+                    .arg(self.config.retention.age_ms)
+                    .arg(u8::from(conclusion));
             })
             .await?;
         match done {

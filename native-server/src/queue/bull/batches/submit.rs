@@ -244,7 +244,7 @@ impl Bull {
                     if gone == 1 {
                         return Ok(());
                     }
-                    bull.finish(id, BatchStatus::Cancelled, None).await
+                    bull.finish(id, BatchStatus::Cancelled, None, false).await
                 };
                 match tried.await {
                     Ok(()) | Err(QueueError::Job(_)) => return,

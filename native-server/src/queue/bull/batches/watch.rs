@@ -149,17 +149,29 @@ impl Bull {
         }
         let (late, open): (Vec<String>, Vec<String>) = self.pipe(&pipe).await?;
         for id in late.iter().filter_map(|id| id.parse().ok()) {
-            let ms = match self.book_of(id).await {
-                Ok(book) => book.options.timeout_ms,
-                Err(QueueError::Job(_)) => continue,
+            match self.concluded(id).await {
+                Ok(book) if book.status.ended() => {}
+                Ok(book) => {
+                    let ms = book.options.timeout_ms;
+                    self.fail(id, Reason::TimedOut { ms }).await?;
+                }
+                // Taken out of Redis by hand.
+                Err(QueueError::Job(_)) => self.forget_deadline(id).await?,
                 Err(error) => return Err(error),
-            };
-            self.fail(id, Reason::TimedOut { ms }).await?;
+            }
         }
         for id in open.iter().filter_map(|id| id.parse().ok()) {
             self.orphaned(id).await?;
         }
         Ok(())
+    }
+
+    async fn forget_deadline(&self, id: BatchId) -> Result<(), QueueError> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("ZREM")
+            .arg(self.batch_key("", ".deadlines"))
+            .arg(id.to_string());
+        self.pipe::<redis::Value>(&pipe).await.map(drop)
     }
 
     /// The server that was to bring more chunks of this batch is gone, or ended after the last.

@@ -1,11 +1,13 @@
--- ARGV: the last status, why it failed or '', how long ended batches are kept, ms. Gives 3 when
--- more chunks might have come, 1 otherwise, less than 0 when nothing is to be ended.
+-- ARGV: the last status, why it failed or '', how long ended batches are kept, ms, whether its
+-- chunks bring it about. Gives 3 when more chunks might have come, 1 otherwise, less than 0 when
+-- nothing is to be ended.
 local status = call('HGET', book, 'status')
 if not status or status == 'writing' then return -1 end
 if ended(status) then return -2 end
 local unsealed = num('sealed') == 0
 local finished = num('completed') + num('failed')
 local cancelled = num('chunks') - finished
+if ARGV[6] == '0' and cancelled == 0 and not unsealed then return -2 end
 call('HSET', book, 'status', ARGV[3], 'sealed', 1, 'ended', now, 'cancelled', cancelled)
 if ARGV[4] ~= '' then call('HSET', book, 'error', ARGV[4]) end
 local started = call('HGET', book, 'started')

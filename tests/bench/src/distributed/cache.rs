@@ -1,0 +1,247 @@
+//! Reads of the shared cache: from a copy, and from Redis.
+
+use std::{sync::Arc, time::Instant};
+
+use anyhow::{Context as _, ensure};
+use futures_util::future::join_all;
+use redis::{AsyncCommands as _, aio::MultiplexedConnection};
+use serde_json::value::{RawValue, to_raw_value};
+use sommos_core::{distributed::BreakerConfig, limits::Limits, wire::cache::CacheSet};
+use sommos_server::{
+    cache::ShardedCache,
+    distributed::{Distributed, DistributedConfig, OutageWrites, OwnedSet, Writes},
+    queue::{Clock, wall_clock},
+};
+use tokio::runtime::Runtime;
+
+use crate::{
+    Options,
+    report::{Report, interleaved},
+};
+
+/// Keys that both levels hold, and reads of a round.
+const COPIES: usize = 1000;
+const COPY_READS: usize = 2_000_000;
+/// Keys in Redis alone, read once each in a round.
+const REMOTE: usize = 50_000;
+/// Reads under way at once.
+const AT_ONCE: usize = 64;
+
+/// Both.
+pub fn run(options: &Options, report: &mut Report, url: &str) -> anyhow::Result<()> {
+    let runtime = Runtime::new()?;
+    copies(options, report, &runtime, url)?;
+    remote(options, report, &runtime, url)
+}
+
+fn local(entries: usize) -> anyhow::Result<Arc<ShardedCache>> {
+    let cache = ShardedCache::new(entries, 256 << 20, 3_600_000, &Limits::default())?;
+    Ok(Arc::new(cache))
+}
+
+/// A server's view, connected.
+fn join(
+    runtime: &Runtime,
+    url: &str,
+    local: Arc<ShardedCache>,
+    clock: Clock,
+) -> anyhow::Result<Arc<Distributed>> {
+    let config = DistributedConfig {
+        url: url.to_owned(),
+        prefix: "bench".into(),
+        node: "bench".into(),
+        address: "127.0.0.1:0".into(),
+        soft: std::time::Duration::from_millis(50),
+        hard: std::time::Duration::from_millis(500),
+        lease_ms: 1000,
+        stale_ms: 30_000,
+        writes: Writes::Through,
+        outage: OutageWrites::Replay,
+        replay_max: 100_000,
+        replay_bytes: 64 << 20,
+        pack_from: 1024,
+        value_max: Limits::default().cache_value_bytes,
+        breaker: BreakerConfig::default(),
+    };
+    let shared = Distributed::new(config, local, clock)?;
+    runtime.spawn(Arc::clone(&shared).run());
+    runtime.block_on(shared.tried());
+    ensure!(shared.is_connected(), "Redis does not answer");
+    Ok(shared)
+}
+
+fn key(n: usize) -> String {
+    format!("guest:{n}:preferences")
+}
+
+fn value(n: usize) -> anyhow::Result<Box<RawValue>> {
+    let value = serde_json::json!({"guest": n, "likes": ["Riesling", "Rioja"]});
+    Ok(to_raw_value(&value)?)
+}
+
+fn cache_set<'a>(key: &'a str, value: &'a RawValue) -> CacheSet<'a> {
+    CacheSet {
+        key: key.into(),
+        value: value.get(),
+        ttl_ms: None,
+        stale_ttl_ms: None,
+        tags: Vec::new(),
+    }
+}
+
+fn set(n: usize) -> anyhow::Result<OwnedSet> {
+    let (key, value) = (key(n), value(n)?);
+    Ok(OwnedSet::new(&cache_set(&key, &value), 3_600_000))
+}
+
+fn fill(runtime: &Runtime, shared: &Distributed, keys: usize) -> anyhow::Result<()> {
+    let sets: Vec<_> = (0..keys).map(set).collect::<Result<_, _>>()?;
+    let filled = runtime.block_on(shared.set_many(&sets));
+    filled.map_err(|error| anyhow::anyhow!(error.message.into_owned()))
+}
+
+/// A hit on a copy, beside the same hit in the cache of a server alone.
+fn copies(
+    options: &Options,
+    report: &mut Report,
+    runtime: &Runtime,
+    url: &str,
+) -> anyhow::Result<()> {
+    let clock = wall_clock();
+    let alone = local(10_000)?;
+    for n in 0..COPIES {
+        let (key, value) = (key(n), value(n)?);
+        let stored = alone.set(clock(), &cache_set(&key, &value));
+        ensure!(stored.is_ok(), "the embedded cache refused a value");
+    }
+    let shared = join(runtime, url, local(10_000)?, Arc::clone(&clock))?;
+    fill(runtime, &shared, COPIES)?;
+    let keys: Vec<String> = (0..COPIES).map(key).collect();
+    let mut missed = 0usize;
+    let rate = |began: Instant| COPY_READS as f64 / began.elapsed().as_secs_f64() / 1e6;
+    let figures = interleaved(
+        options.rounds,
+        &mut [
+            &mut || {
+                let began = Instant::now();
+                missed += runtime.block_on(async {
+                    let mut missed = 0;
+                    for key in keys.iter().cycle().take(COPY_READS) {
+                        missed += usize::from(shared.get(key).await.is_none());
+                    }
+                    missed
+                });
+                rate(began)
+            },
+            &mut || {
+                let began = Instant::now();
+                for key in keys.iter().cycle().take(COPY_READS) {
+                    std::hint::black_box(alone.get(clock(), key));
+                }
+                rate(began)
+            },
+        ],
+    );
+    ensure!(missed == 0, "{missed} reads found nothing");
+    let case = "get, a copy of 1,000 keys, one thread";
+    report.case(
+        "distributed",
+        case,
+        "M/s",
+        figures[0],
+        "embedded cache",
+        figures[1],
+    );
+    Ok(())
+}
+
+/// A read that goes to Redis, beside the same GET by a bare client.
+fn remote(
+    options: &Options,
+    report: &mut Report,
+    runtime: &Runtime,
+    url: &str,
+) -> anyhow::Result<()> {
+    // So small that nothing is read twice from a copy.
+    let shared = join(runtime, url, local(16)?, wall_clock())?;
+    fill(runtime, &shared, REMOTE)?;
+    let client = redis::Client::open(url)?;
+    let bare = runtime.block_on(client.get_multiplexed_async_connection())?;
+    let keys: Vec<String> = (0..REMOTE).map(key).collect();
+    let bare_keys: Vec<String> = keys.iter().map(|key| format!("bare:{key}")).collect();
+    for (part, first) in bare_keys.chunks(1000).zip((0..).step_by(1000)) {
+        let mut pipe = redis::pipe();
+        for (name, n) in part.iter().zip(first..) {
+            pipe.set(name, value(n)?.get()).ignore();
+        }
+        let _: () = runtime.block_on(pipe.query_async(&mut bare.clone()))?;
+    }
+    for at_once in [1, AT_ONCE] {
+        let reads = if at_once == 1 { REMOTE / 5 } else { REMOTE };
+        let mut failed = None;
+        let mut missed = 0usize;
+        let figures = interleaved(
+            options.rounds,
+            &mut [
+                &mut || {
+                    let began = Instant::now();
+                    missed += runtime.block_on(ours(&shared, &keys[..reads], at_once));
+                    reads as f64 / began.elapsed().as_secs_f64()
+                },
+                &mut || {
+                    let began = Instant::now();
+                    if let Err(error) = runtime.block_on(plain(&bare, &bare_keys[..reads], at_once))
+                    {
+                        failed = Some(error);
+                    }
+                    reads as f64 / began.elapsed().as_secs_f64()
+                },
+            ],
+        );
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        ensure!(missed == 0, "{missed} reads found nothing");
+        let case = format!("get from Redis, {at_once} at once");
+        report.case(
+            "distributed",
+            &case,
+            "gets/s",
+            figures[0],
+            "redis crate, GET",
+            figures[1],
+        );
+    }
+    Ok(())
+}
+
+async fn ours(shared: &Distributed, keys: &[String], at_once: usize) -> usize {
+    let parts = keys.chunks(keys.len().div_ceil(at_once));
+    let missed = join_all(parts.map(|keys| async move {
+        let mut missed = 0;
+        for key in keys {
+            missed += usize::from(shared.get(key).await.is_none());
+        }
+        missed
+    }));
+    missed.await.into_iter().sum()
+}
+
+async fn plain(
+    bare: &MultiplexedConnection,
+    keys: &[String],
+    at_once: usize,
+) -> anyhow::Result<()> {
+    let parts = keys.chunks(keys.len().div_ceil(at_once));
+    let read = join_all(parts.map(|keys| {
+        let mut bare = bare.clone();
+        async move {
+            for key in keys {
+                let value: Option<Vec<u8>> = bare.get(key).await?;
+                value.context("a key that was set is not there")?;
+            }
+            anyhow::Ok(())
+        }
+    }));
+    read.await.into_iter().collect()
+}
