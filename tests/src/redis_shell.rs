@@ -196,6 +196,8 @@ impl<'h> RedisShell<'h> {
             config.redis.url = Some(redis.url.clone());
             config.redis.prefix = format!("case{case}");
             config.redis.node_id = Some(node.to_owned());
+            // A machine under load is no outage.
+            config.redis.hard_timeout_ms = 10_000;
             host.serve(config, &clock)
         };
         Ok(Self {

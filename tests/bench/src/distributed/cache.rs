@@ -61,6 +61,7 @@ fn join(
         replay_bytes: 64 << 20,
         pack_from: 1024,
         value_max: Limits::default().cache_value_bytes,
+        members_max: 1000,
         breaker: BreakerConfig::default(),
     };
     let shared = Distributed::new(config, local, clock)?;

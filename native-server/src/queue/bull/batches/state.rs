@@ -126,7 +126,9 @@ mod tests {
         assert_eq!(book.status, BatchStatus::Failed);
         assert_eq!((book.total_items, book.processed_items), (70, 40));
         assert_eq!((book.total_chunks, book.ended_chunks()), (7, 7));
-        assert_eq!((book.errors[0].chunk, &*book.errors[0].error), (3, "a: b"));
+        // By chunk, in whatever order they happened.
+        assert_eq!((book.errors[0].chunk, &*book.errors[0].error), (1, "c"));
+        assert_eq!((book.errors[1].chunk, &*book.errors[1].error), (3, "a: b"));
         assert_eq!(book.processing_ms(Timestamp(1000)), 20);
         assert_eq!(book.error.as_deref(), Some("why"));
     }
