@@ -200,24 +200,43 @@ impl Link {
     /// # Errors
     /// [`LinkError`]; never later than the hard timeout.
     pub(super) async fn ask<T: FromRedisValue>(&self, pipe: &Pipeline) -> Result<T, LinkError> {
+        self.ask_for(pipe, 1).await
+    }
+
+    /// As [`Self::ask`], for so many requests: their failures are as many.
+    pub(super) async fn ask_for<T: FromRedisValue>(
+        &self,
+        pipe: &Pipeline,
+        requests: usize,
+    ) -> Result<T, LinkError> {
         if !self.is_closed() {
             return Err(LinkError::Open);
         }
         let answer = self.send(pipe).await;
         match &answer {
             Ok(_) => self.breaker().succeeded(),
-            Err(_) => {
-                let now = self.now();
-                let mut breaker = self.breaker();
-                breaker.failed(now);
-                if !breaker.is_closed() {
-                    drop(breaker);
-                    self.replace(None);
-                    self.broken.notify_one();
-                }
-            }
+            Err(_) => self.failed(requests),
         }
         answer
+    }
+
+    /// So many requests failed.
+    pub(super) fn failed(&self, requests: usize) {
+        if requests == 0 {
+            return;
+        }
+        let now = self.now();
+        let mut breaker = self.breaker();
+        for _ in 0..requests {
+            if breaker.is_closed() {
+                breaker.failed(now);
+            }
+        }
+        if !breaker.is_closed() {
+            drop(breaker);
+            self.replace(None);
+            self.broken.notify_one();
+        }
     }
 
     /// Sends commands whatever the breaker says: for its probe.

@@ -5,6 +5,7 @@
 //! fails because Redis does.
 
 mod config;
+mod gather;
 mod keys;
 mod link;
 mod lock;
@@ -21,7 +22,7 @@ pub use lock::Lock;
 pub use writes::OwnedSet;
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError, Weak,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -32,6 +33,7 @@ use sommos_core::{
 use tokio::sync::{Notify, watch};
 
 use crate::{cache::ShardedCache, queue::Clock};
+use gather::Gather;
 use keys::Keys;
 use link::Link;
 use members::Known;
@@ -64,6 +66,9 @@ pub struct Distributed {
     local: Arc<ShardedCache>,
     clock: Clock,
     link: Link,
+    gather: Gather,
+    /// For work that outlives a request.
+    me: Weak<Self>,
     coherence: Mutex<Coherence>,
     replay: Mutex<Replay>,
     epoch: AtomicU64,
@@ -92,9 +97,12 @@ impl Distributed {
             OutageWrites::Drop if config.writes == Writes::Through => Replay::new(0, 0),
             _ => Replay::new(config.replay_max, config.replay_bytes),
         };
-        Ok(Arc::new(Self {
+        let link = Link::new(&config)?;
+        Ok(Arc::new_cyclic(|me| Self {
             keys: Keys::new(&config.prefix),
-            link: Link::new(&config)?,
+            link,
+            gather: Gather::default(),
+            me: Weak::clone(me),
             local,
             clock,
             coherence: Mutex::default(),

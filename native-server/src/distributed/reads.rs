@@ -1,7 +1,7 @@
 //! Reads: a trusted copy, else Redis, else a copy within the bound.
 
 use bytes::Bytes;
-use redis::Pipeline;
+use redis::{Pipeline, Value};
 use sommos_core::{
     cache::Freshness,
     distributed::{Change, SharedEntry, Trust},
@@ -13,8 +13,10 @@ use super::{Counters, Distributed, InFlight, LinkError};
 
 /// The answer of a get.
 pub(super) type Found = (Bytes, Freshness);
+/// What a read of Redis gives.
+pub(super) type Answer = Result<Option<Found>, LinkError>;
 /// What Redis says of one key: the entry and the time that it has left, ms.
-type Stored = (Option<Vec<u8>>, i64);
+type Stored = (Option<Vec<u8>>, u64);
 
 impl Distributed {
     /// The whole answer of a get.
@@ -58,38 +60,57 @@ impl Distributed {
     }
 
     async fn fetch_many(&self, keys: &[&str]) -> Vec<Option<Bytes>> {
-        match self.read_many(keys).await {
-            Ok(found) => found,
-            Err(_) => keys
-                .iter()
-                .map(|key| {
-                    let (answer, freshness) = self.fallback(key)?;
-                    (freshness == Freshness::Fresh).then_some(answer)
-                })
-                .collect(),
+        let answers = self.read_many(keys).await.into_iter();
+        let found = answers.zip(keys).map(|(answer, key)| {
+            let found = match self.pending(key) {
+                Some(pending) => pending,
+                None => answer.unwrap_or_else(|_| self.fallback(key)),
+            };
+            found.and_then(|(answer, f)| (f == Freshness::Fresh).then_some(answer))
+        });
+        found.collect()
+    }
+
+    /// What Redis has of each, asked for in one question.
+    pub(super) async fn read_many(&self, keys: &[&str]) -> Vec<Answer> {
+        match self.question(keys).await {
+            Ok(answers) => answers,
+            Err(error) => vec![Err(error); keys.len()],
         }
     }
 
-    async fn read_many(&self, keys: &[&str]) -> Result<Vec<Option<Bytes>>, LinkError> {
+    async fn question(&self, keys: &[&str]) -> Result<Vec<Answer>, LinkError> {
         let now = self.now();
         let epoch = self.epoch().await?;
-        let mut pipe = redis::pipe();
         let flights: Vec<_> = keys.iter().map(|key| self.begin(key, false)).collect();
+        let mut pipe = Pipeline::with_capacity(2 * keys.len());
+        // One key that is no text must not fail the others.
+        pipe.ignore_errors();
         for key in keys {
-            ask_for(&mut pipe, &self.keys.value(epoch, key));
+            let name = self.keys.value(epoch, key);
+            pipe.cmd("GET").arg(&name).cmd("PTTL").arg(&name);
         }
-        let stored: Vec<redis::Value> = self.link.ask(&pipe).await?;
-        let mut found = Vec::with_capacity(keys.len());
-        for (pair, flight) in stored.chunks(2).zip(flights) {
-            let stored = redis::from_redis_value(redis::Value::Array(pair.to_vec()))
-                .map_err(|error| LinkError::Failed(error.to_string()))?;
-            let fresh = match self.pending(flight.flight.key()) {
-                Some(pending) => pending,
-                None => self.adopt(flight, now, stored).await?,
-            };
-            found.push(fresh.and_then(|(a, f)| (f == Freshness::Fresh).then_some(a)));
-        }
-        Ok(found)
+        let told: Vec<Value> = self.link.ask_for(&pipe, keys.len()).await?;
+        let mut told = told.into_iter();
+        let stored: Vec<Result<Stored, LinkError>> = flights
+            .iter()
+            .map(|_| stored(told.next(), told.next()))
+            .collect();
+        let failed = stored.iter().filter(|stored| stored.is_err()).count();
+        self.link.failed(failed);
+        let entries: Vec<_> = flights
+            .iter()
+            .zip(&stored)
+            .map(|(flight, stored)| self.decode(flight.flight.key(), stored.as_ref().ok()?))
+            .collect();
+        let held = self.held(&entries).await?;
+        let read = flights.into_iter().zip(entries).zip(held).zip(&stored);
+        Ok(read
+            .map(|(((flight, entry), held), stored)| match stored {
+                Ok((_, left_ms)) => Ok(self.adopt(flight, now, entry.filter(|_| held), *left_ms)),
+                Err(error) => Err(error.clone()),
+            })
+            .collect())
     }
 
     /// What Redis has; a copy within the bound when it does not say or takes too long.
@@ -148,49 +169,38 @@ impl Distributed {
         copy
     }
 
-    async fn read(&self, key: &str) -> Result<Option<Found>, LinkError> {
-        let now = self.now();
-        let epoch = self.epoch().await?;
-        let flight = self.begin(key, false);
-        let mut pipe = redis::pipe();
-        ask_for(&mut pipe, &self.keys.value(epoch, key));
-        let stored = self.link.ask(&pipe).await?;
-        self.adopt(flight, now, stored).await
+    fn decode<'a>(&self, key: &str, (bytes, _): &'a Stored) -> Option<SharedEntry<'a>> {
+        match SharedEntry::decode(bytes.as_deref()?, self.config.value_max) {
+            Ok(entry) => Some(entry),
+            Err(error) => {
+                tracing::warn!(%error, key, "a shared value is not understood");
+                None
+            }
+        }
     }
 
-    /// Takes what Redis said of a key, asked at `now`; a copy is kept if nothing happened since.
-    async fn adopt(
+    /// Takes what Redis has of a key, asked at `now`; a copy is kept if nothing happened since.
+    fn adopt(
         &self,
         flight: InFlight<'_>,
         now: Timestamp,
-        (bytes, left_ms): Stored,
-    ) -> Result<Option<Found>, LinkError> {
-        let entry = bytes
-            .as_deref()
-            .map(|bytes| SharedEntry::decode(bytes, self.config.value_max))
-            .transpose();
-        let entry = entry.unwrap_or_else(|error| {
-            tracing::warn!(%error, key = flight.flight.key(), "a shared value is not understood");
-            None
-        });
-        let valid = match &entry {
-            Some(entry) => self.holds(entry).await?,
-            None => false,
-        };
-        let (Some(entry), true) = (entry, valid) else {
+        entry: Option<SharedEntry<'_>>,
+        left_ms: u64,
+    ) -> Option<Found> {
+        let Some(entry) = entry else {
             Counters::add(&self.counters.remote_misses);
             let key: Box<str> = flight.flight.key().into();
             // Not there, so no copy of it holds.
             if flight.land() {
                 self.local.remove(now, &key);
             }
-            return Ok(None);
+            return None;
         };
         Counters::add(&self.counters.remote_hits);
-        let (fresh_ms, stale_ms) = entry.times_left(now, u64::try_from(left_ms).unwrap_or(0));
+        let (fresh_ms, stale_ms) = entry.times_left(now, left_ms);
         let answer = Bytes::from(envelope::raw_data(entry.value.as_bytes()));
         if fresh_ms == 0 {
-            return Ok((stale_ms > 0).then_some((answer, Freshness::Stale)));
+            return (stale_ms > 0).then_some((answer, Freshness::Stale));
         }
         let key: Box<str> = flight.flight.key().into();
         let set = CacheSet {
@@ -201,7 +211,7 @@ impl Distributed {
             tags: entry.tags.iter().map(|tag| tag.name.into()).collect(),
         };
         self.keep(flight, now, &set, answer.clone());
-        Ok(Some((answer, Freshness::Fresh)))
+        Some((answer, Freshness::Fresh))
     }
 
     /// Keeps a copy unless something happened to the key since its flight began.
@@ -220,12 +230,23 @@ impl Distributed {
         }
     }
 
-    /// Whether none of the entry's tags was invalidated since it was written.
-    async fn holds(&self, entry: &SharedEntry<'_>) -> Result<bool, LinkError> {
-        let names: Vec<&str> = entry.tags.iter().map(|tag| tag.name).collect();
-        let barriers = self.barriers(&names).await?;
-        let mut pairs = entry.tags.iter().zip(barriers);
-        Ok(pairs.all(|(tag, barrier)| tag.barrier >= barrier))
+    /// Of each entry, whether none of its tags was invalidated since it was written.
+    async fn held(&self, entries: &[Option<SharedEntry<'_>>]) -> Result<Vec<bool>, LinkError> {
+        let tags = |entry: &Option<SharedEntry<'_>>| entry.as_ref().map_or(0, |e| e.tags.len());
+        if entries.iter().all(|entry| tags(entry) == 0) {
+            return Ok(vec![true; entries.len()]);
+        }
+        let names = entries.iter().flatten().flat_map(|entry| &entry.tags);
+        let names: Vec<&str> = names.map(|tag| tag.name).collect();
+        let mut barriers = &self.barriers(&names).await?[..];
+        let mut held = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let (own, rest) = barriers.split_at(tags(entry));
+            barriers = rest;
+            let mut pairs = entry.iter().flat_map(|entry| &entry.tags).zip(own);
+            held.push(pairs.all(|(tag, &barrier)| tag.barrier >= barrier));
+        }
+        Ok(held)
     }
 
     /// The barriers of tags, asked for in one question when they are not known.
@@ -254,6 +275,18 @@ impl Distributed {
     }
 }
 
-fn ask_for(pipe: &mut Pipeline, name: &str) {
-    pipe.cmd("GET").arg(name).cmd("PTTL").arg(name);
+/// Reads one key's two answers.
+fn stored(value: Option<Value>, left_ms: Option<Value>) -> Result<Stored, LinkError> {
+    let left_ms = match left_ms {
+        Some(Value::Int(left_ms)) => u64::try_from(left_ms).unwrap_or(0),
+        _ => 0,
+    };
+    match value {
+        Some(Value::BulkString(bytes)) => Ok((Some(bytes), left_ms)),
+        Some(Value::Nil) => Ok((None, left_ms)),
+        // Something else has this name: there is no value of ours.
+        Some(Value::ServerError(error)) if error.code() == "WRONGTYPE" => Ok((None, 0)),
+        Some(Value::ServerError(error)) => Err(LinkError::Failed(format!("{error:?}"))),
+        other => Err(LinkError::Failed(format!("GET is answered by {other:?}"))),
+    }
 }

@@ -132,12 +132,15 @@ impl Distributed {
         let entry = Arc::from(set.encode(now, &known, usize::MAX));
         let ttl_ms = set.ttl_ms + set.stale_ms;
         let key = set.key.clone();
+        // Reads on their way bring an older value.
+        let flight = self.begin(&key, true);
         let mut replay = self.replay();
         replay.push(self.link.now(), Change::Set { key, entry, ttl_ms });
         // Under the lock: another set of the key must not come between.
         // Checked before: it fits.
         let _ = self.local.set(now, &set.as_set());
         drop(replay);
+        flight.land();
         self.waiting.notify_one();
     }
 

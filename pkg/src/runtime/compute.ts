@@ -190,6 +190,8 @@ class Compute {
       this.#next();
       return;
     }
+    // Rejected already: its progress is nobody's any more.
+    this.#stopTimers();
     Atomics.store(controlViews(live.control).stop, 0, 1);
     const timer = setTimeout(() => {
       if (this.#active !== call) return;
@@ -204,8 +206,12 @@ class Compute {
     settle(call, how);
     if (this.#active !== call) return;
     this.#active = undefined;
-    for (const clear of this.#timers.splice(0)) clear();
+    this.#stopTimers();
     this.#next();
+  }
+
+  #stopTimers(): void {
+    for (const clear of this.#timers.splice(0)) clear();
   }
 
   #start(): Promise<Running> {
@@ -314,7 +320,7 @@ class Compute {
 
   /** Ends the worker, if there is one. */
   #drop(reason = 'it was ended'): void {
-    for (const clear of this.#timers.splice(0)) clear();
+    this.#stopTimers();
     this.#worker = undefined;
     this.#epoch += 1;
     const live = this.#live;
