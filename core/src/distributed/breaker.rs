@@ -90,6 +90,12 @@ impl Breaker {
         self.state == BreakerState::Closed
     }
 
+    /// Whether it is closed and the last call did not fail: another success changes nothing.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.is_closed() && self.failures == 0
+    }
+
     /// Whether the caller shall probe: once for each time that it is due. The caller must say how
     /// it went.
     pub fn probe(&mut self, now: Timestamp) -> bool {

@@ -4,7 +4,13 @@
 //! A copy is kept only if nothing else of the key happened in between: no message that it changed,
 //! no write of this server, no loss of the connection. Whoever overlaps gives up its copy, which
 //! costs one more read and never a wrong value.
+//!
+//! Keys under way are told apart by a hash of 64 bits: two that share one count as one, which
+//! can cost a copy and nothing else.
 
+use core::hash::BuildHasher as _;
+
+use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::time::Timestamp;
@@ -23,17 +29,9 @@ struct Open {
 #[must_use = "a flight must land"]
 #[derive(Debug)]
 pub struct Flight {
-    key: Box<str>,
+    hash: u64,
     era: u64,
     writes: bool,
-}
-
-impl Flight {
-    /// Its key.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
-    }
 }
 
 /// How far a server may trust its copies.
@@ -50,7 +48,9 @@ pub enum Trust {
 /// The state of one server's copies.
 #[derive(Debug, Default)]
 pub struct Coherence {
-    open: HashMap<Box<str>, Open>,
+    /// By the hash of the key.
+    open: HashMap<u64, Open>,
+    hasher: FixedState,
     barriers: HashMap<Box<str>, u64>,
     /// Goes up with everything that concerns more than one key.
     era: u64,
@@ -59,12 +59,13 @@ pub struct Coherence {
 impl Coherence {
     /// A read or a write of `key` is about to be sent.
     pub fn begin(&mut self, key: &str, writes: bool) -> Flight {
-        let open = self.open.entry(key.into()).or_default();
+        let hash = self.hasher.hash_one(key);
+        let open = self.open.entry(hash).or_default();
         open.dirty |= open.writers > 0 || (writes && open.flights > 0);
         open.flights += 1;
         open.writers += u32::from(writes);
         Flight {
-            key: key.into(),
+            hash,
             era: self.era,
             writes,
         }
@@ -72,21 +73,22 @@ impl Coherence {
 
     /// Its answer came, or will never come; whether a copy of what it read or wrote may be kept.
     pub fn land(&mut self, flight: &Flight) -> bool {
-        let Some(open) = self.open.get_mut(&flight.key) else {
+        let Some(open) = self.open.get_mut(&flight.hash) else {
             return false;
         };
         let clean = !open.dirty && flight.era == self.era;
         open.flights -= 1;
         open.writers -= u32::from(flight.writes);
         if open.flights == 0 {
-            self.open.remove(&flight.key);
+            self.open.remove(&flight.hash);
         }
         clean
     }
 
     /// The store says that `key` changed. The caller drops its copy.
     pub fn changed(&mut self, key: &str) {
-        if let Some(open) = self.open.get_mut(key) {
+        let hash = self.hasher.hash_one(key);
+        if let Some(open) = self.open.get_mut(&hash) {
             open.dirty = true;
         }
     }

@@ -1,11 +1,13 @@
 //! How a value is kept in the store: a head with its tags, then the JSON text, packed above a size.
 //!
 //! ```text
-//! 'S' version flags | u32 length of the JSON | u64 stale window ms | u64 fresh until | u16 tags
+//! 'S' version flags | u32 length of the JSON | u64 stale window ms | u64 fresh until | u64 until
+//! u16 tags
 //! (u16 length, bytes of the tag, u64 barrier) for each tag | the JSON, or its LZ4 block
 //! ```
-//! All numbers little-endian. The time that a value lives is the store's own (PX), so servers need
-//! not agree on a clock; `fresh until` is the writer's clock and can only shorten it.
+//! All numbers little-endian. A value lives until `until` by the store's own clock (PXAT), so
+//! servers need not agree on a clock, and a reader learns it with the value; `fresh until` is the
+//! writer's clock and can only shorten it.
 
 use std::borrow::Cow;
 
@@ -15,10 +17,10 @@ use crate::{
 };
 
 const MAGIC: u8 = b'S';
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const PACKED: u8 = 1;
 /// Bytes before the tags.
-const HEAD_BYTES: usize = 25;
+const HEAD_BYTES: usize = 33;
 
 /// A tag of a value and the barrier that the tag had when the value was written. The value holds
 /// while the tag's barrier is not above it.
@@ -39,6 +41,8 @@ pub struct SharedEntry<'a> {
     pub stale_ms: u64,
     /// Until when it is fresh, by the clock of the writer.
     pub fresh_until: Timestamp,
+    /// Until when it lives, stale or not, by the clock of the store.
+    pub until: Timestamp,
     /// Its tags.
     pub tags: Vec<Tag<'a>>,
 }
@@ -77,6 +81,7 @@ impl<'a> SharedEntry<'a> {
         bytes.extend((raw.len() as u32).to_le_bytes());
         bytes.extend(self.stale_ms.to_le_bytes());
         bytes.extend(self.fresh_until.0.to_le_bytes());
+        bytes.extend(self.until.0.to_le_bytes());
         bytes.extend((self.tags.len() as u16).to_le_bytes());
         for tag in &self.tags {
             bytes.extend((tag.name.len() as u16).to_le_bytes());
@@ -103,6 +108,7 @@ impl<'a> SharedEntry<'a> {
         }
         let stale_ms = u64::from_le_bytes(take(&mut rest)?);
         let fresh_until = Timestamp(u64::from_le_bytes(take(&mut rest)?));
+        let until = Timestamp(u64::from_le_bytes(take(&mut rest)?));
         let count = u16::from_le_bytes(take(&mut rest)?);
         let tags = (0..count)
             .map(|_| take_tag(&mut rest))
@@ -116,14 +122,16 @@ impl<'a> SharedEntry<'a> {
             value,
             stale_ms,
             fresh_until,
+            until,
             tags,
         })
     }
 
-    /// How long a copy may be fresh and then stale, ms, when the store says that the value lives
-    /// for another `left_ms`.
+    /// How long a copy may be fresh and then stale, ms, when the store's clock shows `store_now` at
+    /// most.
     #[must_use]
-    pub fn times_left(&self, now: Timestamp, left_ms: u64) -> (u64, u64) {
+    pub fn times_left(&self, now: Timestamp, store_now: Timestamp) -> (u64, u64) {
+        let left_ms = self.until.ms_since(store_now);
         let fresh = left_ms.saturating_sub(self.stale_ms);
         let fresh = fresh.min(self.fresh_until.ms_since(now));
         (fresh, self.stale_ms.min(left_ms - fresh))
@@ -142,8 +150,8 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], EntryError> {
 pub(super) fn has_tag(bytes: &[u8], tag: &str) -> bool {
     let find = || -> Result<bool, EntryError> {
         let mut rest = bytes;
-        // Magic, version, flags; length; stale time; fresh time.
-        let _: [u8; 3 + 4 + 8 + 8] = take(&mut rest)?;
+        // Magic, version, flags; length; stale time; the two ends.
+        let _: [u8; 3 + 4 + 8 + 8 + 8] = take(&mut rest)?;
         for _ in 0..u16::from_le_bytes(take(&mut rest)?) {
             if take_tag(&mut rest)?.name == tag {
                 return Ok(true);

@@ -7,12 +7,14 @@
 //! entered after the message of it is found by [`Coherence`] and not kept.
 
 mod breaker;
+mod clock;
 mod coherence;
 mod entry;
 mod rate;
 mod replay;
 
 pub use breaker::{Breaker, BreakerConfig, BreakerState};
+pub use clock::StoreClock;
 pub use coherence::{Coherence, Flight, Trust};
 pub use entry::{EntryError, SharedEntry, Tag};
 pub use rate::{Grant, RateLimiter, Verdict};

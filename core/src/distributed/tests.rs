@@ -142,6 +142,7 @@ fn a_tag_voids_the_values_that_wait() {
             value: "1".into(),
             stale_ms: 0,
             fresh_until: at(1000),
+            until: at(1000),
             tags: vec![Tag { name, barrier: 0 }],
         };
         let (key, ttl_ms) = (name.into(), 1000);
@@ -192,17 +193,19 @@ fn bytes_that_are_no_entry_are_refused() {
         value: Cow::Borrowed("[1,2,3]"),
         stale_ms: 5,
         fresh_until: at(77),
+        until: at(1030),
         tags: vec![Tag {
             name: "wine",
             barrier: 9,
         }],
     };
     let bytes = entry.encode(usize::MAX);
-    let times = |now, left| entry.times_left(at(now), left);
+    let times = |now, left| entry.times_left(at(now), at(1030 - left));
     assert_eq!(times(0, 30), (25, 5));
     assert_eq!(times(70, 30), (7, 5), "the writer's clock shortens it");
     assert_eq!(times(80, 30), (0, 5));
     assert_eq!(times(0, 3), (0, 3));
+    assert_eq!(entry.times_left(at(0), at(2000)), (0, 0));
     assert_eq!(SharedEntry::decode(&bytes, 7), Ok(entry));
     assert_eq!(
         SharedEntry::decode(&bytes, 6),
@@ -228,7 +231,8 @@ proptest! {
         pack_from in 0usize..400,
     ) {
         let tags = names.iter().map(|(name, barrier)| Tag { name, barrier: *barrier }).collect();
-        let entry = SharedEntry { value: Cow::Borrowed(&value), stale_ms, fresh_until: at(stale_ms / 2), tags };
+        let (fresh_until, until) = (at(stale_ms / 2), at(stale_ms / 3));
+        let entry = SharedEntry { value: Cow::Borrowed(&value), stale_ms, fresh_until, until, tags };
         let bytes = entry.encode(pack_from);
         prop_assert_eq!(SharedEntry::decode(&bytes, value.len()).unwrap(), entry);
     }

@@ -1,18 +1,21 @@
 //! The connection to Redis and its breaker: commands with a time limit, and who is told when it
 //! fails.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError, RwLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, FromRedisValue, Pipeline, ProtocolVersion, PushInfo,
-    aio::MultiplexedConnection,
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, ProtocolVersion, PushInfo,
+    RedisResult, aio::MultiplexedConnection,
 };
 use rustix::time::{ClockId, Timespec};
 use sommos_core::{
-    distributed::{Breaker, BreakerState},
+    distributed::{Breaker, BreakerState, StoreClock},
     time::Timestamp,
 };
 use tokio::{sync::Notify, time::Instant};
@@ -29,6 +32,9 @@ pub enum LinkError {
     /// It took longer than the hard timeout.
     #[error("Redis did not answer within {0} ms")]
     Timeout(u128),
+    /// A key has a value that this program did not write.
+    #[error("Redis has something else under this name")]
+    Foreign,
     /// It or the connection failed.
     #[error("Redis failed: {0}")]
     Failed(String),
@@ -50,14 +56,18 @@ pub(super) struct LinkCounters {
 /// The connection.
 pub(super) struct Link {
     client: Client,
-    hard: std::time::Duration,
+    hard: Duration,
     connection: RwLock<Option<MultiplexedConnection>>,
     breaker: Mutex<Breaker>,
+    /// Whether it is closed, and whether it is calm: read by every request, not behind the lock.
+    closed: AtomicBool,
+    calm: AtomicBool,
     /// Notified when the connection must be made anew.
     pub(super) broken: Notify,
     pub(super) counters: LinkCounters,
     start: Instant,
     coarse: CoarseClock,
+    store_clock: Mutex<StoreClock>,
 }
 
 /// The system's clock of ticks: read without a look at the hardware.
@@ -90,6 +100,26 @@ fn ms(time: Timespec) -> u64 {
     u64::try_from(ms).unwrap_or(0)
 }
 
+/// One command, or several in one question.
+pub(super) trait Question: Sync {
+    fn put<T: FromRedisValue>(
+        &self,
+        to: &mut MultiplexedConnection,
+    ) -> impl Future<Output = RedisResult<T>> + Send;
+}
+
+impl Question for Cmd {
+    async fn put<T: FromRedisValue>(&self, to: &mut MultiplexedConnection) -> RedisResult<T> {
+        self.query_async(to).await
+    }
+}
+
+impl Question for Pipeline {
+    async fn put<T: FromRedisValue>(&self, to: &mut MultiplexedConnection) -> RedisResult<T> {
+        self.query_async(to).await
+    }
+}
+
 impl Link {
     pub(super) fn new(config: &DistributedConfig) -> Result<Self, LinkError> {
         let failed = |error: redis::RedisError| LinkError::Failed(error.to_string());
@@ -106,10 +136,13 @@ impl Link {
             hard: config.hard,
             connection: RwLock::new(None),
             breaker: Mutex::new(breaker),
+            closed: AtomicBool::new(false),
+            calm: AtomicBool::new(false),
             broken: Notify::new(),
             counters: LinkCounters::default(),
             start: Instant::now(),
             coarse: CoarseClock::new(),
+            store_clock: Mutex::default(),
         })
     }
 
@@ -123,8 +156,35 @@ impl Link {
         Timestamp(self.coarse.elapsed_ms())
     }
 
+    /// What is known of Redis' clock.
+    pub(super) fn store_clock(&self) -> StoreClock {
+        *self
+            .store_clock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Redis answered TIME, asked at `asked`.
+    pub(super) fn saw_time(&self, asked: Timestamp, (seconds, micros): (u64, u64)) {
+        let showed = Timestamp(seconds.saturating_mul(1000).saturating_add(micros / 1000));
+        let seen = StoreClock::seen(asked, self.now(), showed);
+        *self
+            .store_clock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the breaker, and what is read of it without its lock.
+    fn change<T>(&self, how: impl FnOnce(&mut Breaker) -> T) -> T {
+        let mut breaker = self.breaker();
+        let answer = how(&mut breaker);
+        self.closed.store(breaker.is_closed(), Ordering::Release);
+        self.calm.store(breaker.is_calm(), Ordering::Release);
+        answer
     }
 
     pub(super) fn state(&self) -> BreakerState {
@@ -138,12 +198,13 @@ impl Link {
 
     /// Whether commands of requests are sent.
     pub(super) fn is_closed(&self) -> bool {
-        self.breaker().is_closed()
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Whether it is time to try a new connection; if so, the caller must say how it went.
     pub(super) fn probe(&self) -> bool {
-        self.breaker().probe(self.now())
+        let now = self.now();
+        self.change(|breaker| breaker.probe(now))
     }
 
     pub(super) fn next_probe(&self) -> Option<Timestamp> {
@@ -152,16 +213,16 @@ impl Link {
 
     pub(super) fn probed(&self, ok: bool) {
         let now = self.now();
-        let mut breaker = self.breaker();
-        match ok {
+        self.change(|breaker| match ok {
             true => breaker.succeeded(),
             false => breaker.failed(now),
-        }
+        });
     }
 
     /// The connection is gone: nothing is sent until another is made.
     pub(super) fn trip(&self) {
-        self.breaker().trip(self.now());
+        let now = self.now();
+        self.change(|breaker| breaker.trip(now));
         self.replace(None);
         self.broken.notify_one();
     }
@@ -199,48 +260,60 @@ impl Link {
     ///
     /// # Errors
     /// [`LinkError`]; never later than the hard timeout.
-    pub(super) async fn ask<T: FromRedisValue>(&self, pipe: &Pipeline) -> Result<T, LinkError> {
-        self.ask_for(pipe, 1).await
+    pub(super) async fn ask<T: FromRedisValue>(
+        &self,
+        question: &impl Question,
+    ) -> Result<T, LinkError> {
+        self.ask_within(question, self.hard).await
     }
 
-    /// As [`Self::ask`], for so many requests: their failures are as many.
-    pub(super) async fn ask_for<T: FromRedisValue>(
+    /// As [`Self::ask`], within `limit`.
+    pub(super) async fn ask_within<T: FromRedisValue>(
         &self,
-        pipe: &Pipeline,
-        requests: usize,
+        question: &impl Question,
+        limit: Duration,
     ) -> Result<T, LinkError> {
         if !self.is_closed() {
             return Err(LinkError::Open);
         }
-        let answer = self.send(pipe).await;
+        let answer = self.send_within(question, limit).await;
         match &answer {
-            Ok(_) => self.breaker().succeeded(),
-            Err(_) => self.failed(requests),
+            Ok(_) | Err(LinkError::Foreign) => self.succeeded(),
+            Err(_) => self.failed(),
         }
         answer
     }
 
-    /// So many requests failed.
-    pub(super) fn failed(&self, requests: usize) {
-        if requests == 0 {
+    fn succeeded(&self) {
+        // Nothing to forgive: not behind the lock.
+        if self.calm.load(Ordering::Acquire) {
             return;
         }
+        self.change(Breaker::succeeded);
+    }
+
+    fn failed(&self) {
         let now = self.now();
-        let mut breaker = self.breaker();
-        for _ in 0..requests {
-            if breaker.is_closed() {
-                breaker.failed(now);
-            }
-        }
-        if !breaker.is_closed() {
-            drop(breaker);
+        self.change(|breaker| breaker.failed(now));
+        if !self.is_closed() {
             self.replace(None);
             self.broken.notify_one();
         }
     }
 
     /// Sends commands whatever the breaker says: for its probe.
-    pub(super) async fn send<T: FromRedisValue>(&self, pipe: &Pipeline) -> Result<T, LinkError> {
+    pub(super) async fn send<T: FromRedisValue>(
+        &self,
+        question: &impl Question,
+    ) -> Result<T, LinkError> {
+        self.send_within(question, self.hard).await
+    }
+
+    async fn send_within<T: FromRedisValue>(
+        &self,
+        question: &impl Question,
+        limit: Duration,
+    ) -> Result<T, LinkError> {
         let connection = self
             .connection
             .read()
@@ -250,20 +323,20 @@ impl Link {
             return Err(LinkError::Open);
         };
         let counters = &self.counters;
-        match tokio::time::timeout(self.hard, pipe.query_async(&mut connection)).await {
+        let timed_out = || {
+            counters.timeouts.fetch_add(1, Ordering::Relaxed);
+            LinkError::Timeout(limit.as_millis())
+        };
+        let put = std::pin::pin!(question.put(&mut connection));
+        match tokio::time::timeout(limit, put).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) if error.is_timeout() => {
-                counters.timeouts.fetch_add(1, Ordering::Relaxed);
-                Err(LinkError::Timeout(self.hard.as_millis()))
-            }
+            Ok(Err(error)) if error.is_timeout() => Err(timed_out()),
+            Ok(Err(error)) if error.code() == Some("WRONGTYPE") => Err(LinkError::Foreign),
             Ok(Err(error)) => {
                 counters.failures.fetch_add(1, Ordering::Relaxed);
                 Err(LinkError::Failed(error.to_string()))
             }
-            Err(_) => {
-                counters.timeouts.fetch_add(1, Ordering::Relaxed);
-                Err(LinkError::Timeout(self.hard.as_millis()))
-            }
+            Err(_) => Err(timed_out()),
         }
     }
 }

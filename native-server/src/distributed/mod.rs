@@ -5,7 +5,6 @@
 //! fails because Redis does.
 
 mod config;
-mod gather;
 mod keys;
 mod link;
 mod lock;
@@ -21,9 +20,12 @@ pub use link::LinkError;
 pub use lock::Lock;
 pub use writes::OwnedSet;
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, Weak,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use sommos_core::{
@@ -33,7 +35,6 @@ use sommos_core::{
 use tokio::sync::{Notify, watch};
 
 use crate::{cache::ShardedCache, queue::Clock};
-use gather::Gather;
 use keys::Keys;
 use link::Link;
 use members::Known;
@@ -66,9 +67,6 @@ pub struct Distributed {
     local: Arc<ShardedCache>,
     clock: Clock,
     link: Link,
-    gather: Gather,
-    /// For work that outlives a request.
-    me: Weak<Self>,
     coherence: Mutex<Coherence>,
     replay: Mutex<Replay>,
     epoch: AtomicU64,
@@ -97,12 +95,9 @@ impl Distributed {
             OutageWrites::Drop if config.writes == Writes::Through => Replay::new(0, 0),
             _ => Replay::new(config.replay_max, config.replay_bytes),
         };
-        let link = Link::new(&config)?;
-        Ok(Arc::new_cyclic(|me| Self {
+        Ok(Arc::new(Self {
             keys: Keys::new(&config.prefix),
-            link,
-            gather: Gather::default(),
-            me: Weak::clone(me),
+            link: Link::new(&config)?,
             local,
             clock,
             coherence: Mutex::default(),
@@ -148,26 +143,33 @@ impl Distributed {
         (self.clock)()
     }
 
-    fn begin(&self, key: &str, writes: bool) -> InFlight<'_> {
+    fn begin<'a>(&'a self, key: &'a str, writes: bool) -> InFlight<'a> {
         let flight = self.coherence().begin(key, writes);
         InFlight {
             cache: self,
+            key,
             flight,
             writes,
             landed: false,
         }
     }
 
-    /// The epoch of the values, asked for when it is not known.
-    async fn epoch(&self) -> Result<u64, LinkError> {
+    /// What is left of the hard timeout of what began at `since`, by the link's clock.
+    fn left(&self, since: Timestamp) -> Duration {
+        let gone = Duration::from_millis(self.link.now().ms_since(since));
+        self.config.hard.saturating_sub(gone)
+    }
+
+    /// The epoch of the values; asked for when it is not known, for a request since `since`.
+    async fn epoch(&self, since: Timestamp) -> Result<u64, LinkError> {
         let known = self.epoch.load(Ordering::Acquire);
         if known != UNKNOWN {
             return Ok(known);
         }
         let era = self.coherence().era();
-        let mut pipe = redis::pipe();
-        pipe.cmd("GET").arg(self.keys.epoch());
-        let (epoch,): (Option<u64>,) = self.link.ask(&pipe).await?;
+        let mut get = redis::cmd("GET");
+        get.arg(self.keys.epoch());
+        let epoch: Option<u64> = self.link.ask_within(&get, self.left(since)).await?;
         let epoch = epoch.unwrap_or(0);
         let coherence = self.coherence();
         if coherence.era() == era {
@@ -190,6 +192,7 @@ impl Distributed {
 /// A read or write under way: whoever gives up on it leaves no copy behind.
 struct InFlight<'a> {
     cache: &'a Distributed,
+    key: &'a str,
     flight: Flight,
     writes: bool,
     landed: bool,
@@ -211,7 +214,7 @@ impl Drop for InFlight<'_> {
         self.cache.coherence().land(&self.flight);
         if self.writes {
             // Whether Redis has it is not known.
-            self.cache.local.remove(self.cache.now(), self.flight.key());
+            self.cache.local.remove(self.cache.now(), self.key);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reads: a trusted copy, else Redis, else a copy within the bound.
 
 use bytes::Bytes;
-use redis::{Pipeline, Value};
+use redis::Cmd;
 use sommos_core::{
     cache::Freshness,
     distributed::{Change, SharedEntry, Trust},
@@ -13,31 +13,35 @@ use super::{Counters, Distributed, InFlight, LinkError};
 
 /// The answer of a get.
 pub(super) type Found = (Bytes, Freshness);
-/// What a read of Redis gives.
-pub(super) type Answer = Result<Option<Found>, LinkError>;
-/// What Redis says of one key: the entry and the time that it has left, ms.
-type Stored = (Option<Vec<u8>>, u64);
 
 impl Distributed {
     /// The whole answer of a get.
     pub async fn get(&self, key: &str) -> Option<Bytes> {
-        if self.trust() == Trust::Fresh
-            && let Some(hit) = self.local.get(self.now(), key)
-        {
-            return Some(hit);
-        }
-        let (answer, freshness) = self.fetch(key).await?;
+        let has_copy = match self.copy(key) {
+            Ok(Some((hit, Freshness::Fresh))) => return Some(hit),
+            Ok(copy) => copy.is_some(),
+            Err(has_copy) => has_copy,
+        };
+        let (answer, freshness) = self.fetch(key, has_copy).await?;
         (freshness == Freshness::Fresh).then_some(answer)
     }
 
     /// As [`Self::get`], with a stale value too.
     pub async fn get_stale(&self, key: &str) -> Option<Found> {
-        if self.trust() == Trust::Fresh
-            && let Some(hit) = self.local.get_stale(self.now(), key)
-        {
-            return Some(hit);
+        match self.copy(key) {
+            Ok(Some(hit)) => Some(hit),
+            Ok(None) => self.fetch(key, false).await,
+            Err(has_copy) => self.fetch(key, has_copy).await,
         }
-        self.fetch(key).await
+    }
+
+    /// The copy of a key; when copies are not trusted, whether there is one within the bound.
+    fn copy(&self, key: &str) -> Result<Option<Found>, bool> {
+        match self.trust() {
+            Trust::Fresh => Ok(self.local.get_stale(self.now(), key)),
+            Trust::Bounded => Err(self.local.peek(self.now(), key).is_some()),
+            Trust::None => Err(false),
+        }
     }
 
     /// The JSON texts of several values, with one question to Redis for those without a copy.
@@ -60,11 +64,12 @@ impl Distributed {
     }
 
     async fn fetch_many(&self, keys: &[&str]) -> Vec<Option<Bytes>> {
-        let answers = self.read_many(keys).await.into_iter();
-        let found = answers.zip(keys).map(|(answer, key)| {
-            let found = match self.pending(key) {
-                Some(pending) => pending,
-                None => answer.unwrap_or_else(|_| self.fallback(key)),
+        let read = self.read_many(keys).await.ok();
+        let found = keys.iter().enumerate().map(|(at, key)| {
+            let found = match (self.pending(key), &read) {
+                (Some(pending), _) => pending,
+                (None, Some(read)) => read.get(at).cloned().flatten(),
+                (None, None) => self.fallback(key),
             };
             found.and_then(|(answer, f)| (f == Freshness::Fresh).then_some(answer))
         });
@@ -72,49 +77,63 @@ impl Distributed {
     }
 
     /// What Redis has of each, asked for in one question.
-    pub(super) async fn read_many(&self, keys: &[&str]) -> Vec<Answer> {
-        match self.question(keys).await {
-            Ok(answers) => answers,
-            Err(error) => vec![Err(error); keys.len()],
-        }
-    }
-
-    async fn question(&self, keys: &[&str]) -> Result<Vec<Answer>, LinkError> {
-        let now = self.now();
-        let epoch = self.epoch().await?;
+    async fn read_many(&self, keys: &[&str]) -> Result<Vec<Option<Found>>, LinkError> {
+        let since = self.link.now();
+        let epoch = self.epoch(since).await?;
+        let asked = (self.now(), self.store_now());
         let flights: Vec<_> = keys.iter().map(|key| self.begin(key, false)).collect();
-        let mut pipe = Pipeline::with_capacity(2 * keys.len());
-        // One key that is no text must not fail the others.
-        pipe.ignore_errors();
+        let mut name = self.keys.values_head(epoch);
+        let head = name.len();
+        // What is no value of ours is not there: it must not fail the others.
+        let mut get = redis::cmd("MGET");
         for key in keys {
-            let name = self.keys.value(epoch, key);
-            pipe.cmd("GET").arg(&name).cmd("PTTL").arg(&name);
+            name.truncate(head);
+            name.push_str(key);
+            get.arg(&name);
         }
-        let told: Vec<Value> = self.link.ask_for(&pipe, keys.len()).await?;
-        let mut told = told.into_iter();
-        let stored: Vec<Result<Stored, LinkError>> = flights
-            .iter()
-            .map(|_| stored(told.next(), told.next()))
-            .collect();
-        let failed = stored.iter().filter(|stored| stored.is_err()).count();
-        self.link.failed(failed);
-        let entries: Vec<_> = flights
+        let stored: Vec<Option<Vec<u8>>> = self.link.ask_within(&get, self.left(since)).await?;
+        let entries: Vec<_> = keys
             .iter()
             .zip(&stored)
-            .map(|(flight, stored)| self.decode(flight.flight.key(), stored.as_ref().ok()?))
+            .map(|(key, bytes)| self.decode(key, bytes.as_deref()?))
             .collect();
-        let held = self.held(&entries).await?;
-        let read = flights.into_iter().zip(entries).zip(held).zip(&stored);
-        Ok(read
-            .map(|(((flight, entry), held), stored)| match stored {
-                Ok((_, left_ms)) => Ok(self.adopt(flight, now, entry.filter(|_| held), *left_ms)),
-                Err(error) => Err(error.clone()),
-            })
-            .collect())
+        let held = self.held(&entries, since).await?;
+        let read = flights.into_iter().zip(entries).zip(held);
+        let read =
+            read.map(|((flight, entry), held)| self.adopt(flight, asked, entry.filter(|_| held)));
+        Ok(read.collect())
+    }
+
+    /// What Redis has of one key.
+    async fn read(&self, key: &str) -> Result<Option<Found>, LinkError> {
+        let (now, since) = (self.now(), self.link.now_coarse());
+        let epoch = self.epoch(since).await?;
+        let asked = (now, self.link.store_clock().latest(since));
+        let flight = self.begin(key, false);
+        let name = self.keys.value(epoch, key);
+        let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
+        get.arg("GET").arg(name);
+        let stored: Option<Vec<u8>> = match self.link.ask(&get).await {
+            // It is no value of ours.
+            Err(LinkError::Foreign) => None,
+            answer => answer?,
+        };
+        let entries = [stored.as_deref().and_then(|bytes| self.decode(key, bytes))];
+        let held = match &entries {
+            [Some(entry)] if !entry.tags.is_empty() => self.held(&entries, since).await? == [true],
+            _ => true,
+        };
+        let [entry] = entries;
+        Ok(self.adopt(flight, asked, entry.filter(|_| held)))
+    }
+
+    /// What Redis' clock shows at most.
+    pub(super) fn store_now(&self) -> Timestamp {
+        self.link.store_clock().latest(self.link.now())
     }
 
     /// What Redis has; a copy within the bound when it does not say or takes too long.
-    pub(super) async fn fetch(&self, key: &str) -> Option<Found> {
+    async fn fetch(&self, key: &str, has_copy: bool) -> Option<Found> {
         if let Some(pending) = self.pending(key) {
             return pending;
         }
@@ -122,7 +141,7 @@ impl Distributed {
             return self.fallback(key);
         }
         let read = self.read(key);
-        let read = if self.local.peek(self.now(), key).is_some() && self.trust() != Trust::None {
+        let read = if has_copy {
             match tokio::time::timeout(self.config.soft, read).await {
                 Ok(read) => read,
                 Err(_) => {
@@ -169,8 +188,8 @@ impl Distributed {
         copy
     }
 
-    fn decode<'a>(&self, key: &str, (bytes, _): &'a Stored) -> Option<SharedEntry<'a>> {
-        match SharedEntry::decode(bytes.as_deref()?, self.config.value_max) {
+    fn decode<'a>(&self, key: &str, bytes: &'a [u8]) -> Option<SharedEntry<'a>> {
+        match SharedEntry::decode(bytes, self.config.value_max) {
             Ok(entry) => Some(entry),
             Err(error) => {
                 tracing::warn!(%error, key, "a shared value is not understood");
@@ -179,32 +198,30 @@ impl Distributed {
         }
     }
 
-    /// Takes what Redis has of a key, asked at `now`; a copy is kept if nothing happened since.
+    /// Takes what Redis has of a key, asked at `now` by the clocks here and there; a copy is kept if nothing happened since.
     fn adopt(
         &self,
         flight: InFlight<'_>,
-        now: Timestamp,
+        (now, store_now): (Timestamp, Timestamp),
         entry: Option<SharedEntry<'_>>,
-        left_ms: u64,
     ) -> Option<Found> {
         let Some(entry) = entry else {
             Counters::add(&self.counters.remote_misses);
-            let key: Box<str> = flight.flight.key().into();
+            let key = flight.key;
             // Not there, so no copy of it holds.
             if flight.land() {
-                self.local.remove(now, &key);
+                self.local.remove(now, key);
             }
             return None;
         };
         Counters::add(&self.counters.remote_hits);
-        let (fresh_ms, stale_ms) = entry.times_left(now, left_ms);
+        let (fresh_ms, stale_ms) = entry.times_left(now, store_now);
         let answer = Bytes::from(envelope::raw_data(entry.value.as_bytes()));
         if fresh_ms == 0 {
             return (stale_ms > 0).then_some((answer, Freshness::Stale));
         }
-        let key: Box<str> = flight.flight.key().into();
         let set = CacheSet {
-            key: (&*key).into(),
+            key: flight.key.into(),
             value: &entry.value,
             ttl_ms: Some(fresh_ms),
             stale_ttl_ms: (stale_ms > 0).then_some(stale_ms),
@@ -231,14 +248,18 @@ impl Distributed {
     }
 
     /// Of each entry, whether none of its tags was invalidated since it was written.
-    async fn held(&self, entries: &[Option<SharedEntry<'_>>]) -> Result<Vec<bool>, LinkError> {
+    async fn held(
+        &self,
+        entries: &[Option<SharedEntry<'_>>],
+        since: Timestamp,
+    ) -> Result<Vec<bool>, LinkError> {
         let tags = |entry: &Option<SharedEntry<'_>>| entry.as_ref().map_or(0, |e| e.tags.len());
         if entries.iter().all(|entry| tags(entry) == 0) {
             return Ok(vec![true; entries.len()]);
         }
         let names = entries.iter().flatten().flat_map(|entry| &entry.tags);
         let names: Vec<&str> = names.map(|tag| tag.name).collect();
-        let mut barriers = &self.barriers(&names).await?[..];
+        let mut barriers = &self.barriers(&names, since).await?[..];
         let mut held = Vec::with_capacity(entries.len());
         for entry in entries {
             let (own, rest) = barriers.split_at(tags(entry));
@@ -250,7 +271,11 @@ impl Distributed {
     }
 
     /// The barriers of tags, asked for in one question when they are not known.
-    pub(super) async fn barriers(&self, tags: &[&str]) -> Result<Vec<u64>, LinkError> {
+    pub(super) async fn barriers(
+        &self,
+        tags: &[&str],
+        since: Timestamp,
+    ) -> Result<Vec<u64>, LinkError> {
         let (known, era) = {
             let coherence = self.coherence();
             let known: Vec<_> = tags.iter().map(|tag| coherence.barrier(tag)).collect();
@@ -259,10 +284,11 @@ impl Distributed {
         if known.iter().all(Option::is_some) {
             return Ok(known.into_iter().flatten().collect());
         }
-        let mut pipe = redis::pipe();
         let names: Vec<_> = tags.iter().map(|tag| self.keys.barrier(tag)).collect();
-        pipe.cmd("MGET").arg(names);
-        let (barriers,): (Vec<Option<u64>>,) = self.link.ask(&pipe).await?;
+        let mut get = redis::cmd("MGET");
+        get.arg(names);
+        let limit = self.left(since);
+        let barriers: Vec<Option<u64>> = self.link.ask_within(&get, limit).await?;
         let barriers: Vec<u64> = barriers
             .into_iter()
             .map(Option::unwrap_or_default)
@@ -272,21 +298,5 @@ impl Distributed {
             coherence.learn(tag, *barrier, era);
         }
         Ok(barriers)
-    }
-}
-
-/// Reads one key's two answers.
-fn stored(value: Option<Value>, left_ms: Option<Value>) -> Result<Stored, LinkError> {
-    let left_ms = match left_ms {
-        Some(Value::Int(left_ms)) => u64::try_from(left_ms).unwrap_or(0),
-        _ => 0,
-    };
-    match value {
-        Some(Value::BulkString(bytes)) => Ok((Some(bytes), left_ms)),
-        Some(Value::Nil) => Ok((None, left_ms)),
-        // Something else has this name: there is no value of ours.
-        Some(Value::ServerError(error)) if error.code() == "WRONGTYPE" => Ok((None, 0)),
-        Some(Value::ServerError(error)) => Err(LinkError::Failed(format!("{error:?}"))),
-        other => Err(LinkError::Failed(format!("GET is answered by {other:?}"))),
     }
 }

@@ -87,8 +87,10 @@ impl Distributed {
             .arg("SETNAME")
             .arg(&self.config.node)
             .ignore();
+        pipe.cmd("TIME");
         let sent_at = self.link.now();
-        let () = self.link.send(&pipe).await?;
+        let (time,) = self.link.send(&pipe).await?;
+        self.link.saw_time(sent_at, time);
         self.forget_all();
         Counters::add(&self.counters.resyncs);
         self.synced(sent_at);
@@ -117,12 +119,12 @@ impl Distributed {
             }
             let sent = self.link.now();
             let mut pipe = redis::pipe();
-            pipe.cmd("PING").ignore();
+            pipe.cmd("TIME");
             let began = tokio::time::Instant::now();
-            let answer: Result<(), _> = self.link.send(&pipe).await;
-            if answer.is_err() {
+            let Ok((time,)) = self.link.send(&pipe).await else {
                 return;
-            }
+            };
+            self.link.saw_time(sent, time);
             let lag = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.link.counters.lag_us.store(lag, Ordering::Relaxed);
             self.synced(sent);

@@ -54,12 +54,20 @@ impl OwnedSet {
         }
     }
 
-    fn encode(&self, now: Timestamp, barriers: &[u64], pack_from: usize) -> Vec<u8> {
+    /// As an entry that lives until `until` by Redis' clock.
+    fn encode(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        barriers: &[u64],
+        pack_from: usize,
+    ) -> Vec<u8> {
         let tags = self.tags.iter().zip(barriers);
         let entry = SharedEntry {
             value: Cow::Borrowed(&self.value),
             stale_ms: self.stale_ms,
             fresh_until: now.plus_ms(self.ttl_ms),
+            until,
             tags: tags.map(|(name, &barrier)| Tag { name, barrier }).collect(),
         };
         entry.encode(pack_from)
@@ -86,29 +94,29 @@ impl Distributed {
 
     async fn write(&self, sets: &[OwnedSet]) -> Result<(), LinkError> {
         let now = self.now();
-        let epoch = self.epoch().await?;
+        let since = self.link.now();
+        let epoch = self.epoch(since).await?;
         let names: Vec<&str> = sets
             .iter()
             .flat_map(|set| set.tags.iter().map(|t| &**t))
             .collect();
-        let mut barriers = &self.barriers(&names).await?[..];
+        let mut barriers = &self.barriers(&names, since).await?[..];
         // What still waits was made before this, so it must be sent before this.
         if self.waits() {
             return Err(LinkError::Open);
         }
         let flights: Vec<_> = sets.iter().map(|set| self.begin(&set.key, true)).collect();
+        let store_now = self.link.store_clock().earliest(self.link.now());
         let mut pipe = redis::pipe();
         for set in sets {
             let (own, rest) = barriers.split_at(set.tags.len());
             barriers = rest;
-            let entry = set.encode(now, own, self.config.pack_from);
+            let until = store_now.plus_ms(set.ttl_ms + set.stale_ms);
+            let entry = set.encode(now, until, own, self.config.pack_from);
             let cmd = pipe.cmd("SET").arg(self.keys.value(epoch, &set.key));
-            cmd.arg(entry)
-                .arg("PX")
-                .arg(set.ttl_ms + set.stale_ms)
-                .ignore();
+            cmd.arg(entry).arg("PXAT").arg(until.0).ignore();
         }
-        let () = self.link.ask(&pipe).await?;
+        let () = self.link.ask_within(&pipe, self.left(since)).await?;
         for (set, flight) in sets.iter().zip(flights) {
             let answer = Bytes::from(envelope::raw_data(set.value.as_bytes()));
             self.keep(flight, now, &set.as_set(), answer);
@@ -129,11 +137,12 @@ impl Distributed {
             return;
         }
         let known: Vec<u64> = vec![0; set.tags.len()];
-        let entry = Arc::from(set.encode(now, &known, usize::MAX));
+        // Until when it lives is known when it is sent.
+        let entry = Arc::from(set.encode(now, Timestamp::ZERO, &known, usize::MAX));
         let ttl_ms = set.ttl_ms + set.stale_ms;
         let key = set.key.clone();
         // Reads on their way bring an older value.
-        let flight = self.begin(&key, true);
+        let flight = self.begin(&set.key, true);
         let mut replay = self.replay();
         replay.push(self.link.now(), Change::Set { key, entry, ttl_ms });
         // Under the lock: another set of the key must not come between.
@@ -176,12 +185,13 @@ impl Distributed {
     }
 
     async fn unlink(&self, flight: InFlight<'_>, now: Timestamp) -> Result<bool, LinkError> {
-        let epoch = self.epoch().await?;
-        let name = self.keys.value(epoch, flight.flight.key());
+        let epoch = self.epoch(self.link.now()).await?;
+        let name = self.keys.value(epoch, flight.key);
         let mut pipe = redis::pipe();
-        pipe.cmd("PTTL").arg(&name).cmd("GETDEL").arg(&name);
-        let (left_ms, bytes): (i64, Option<Vec<u8>>) = self.link.ask(&pipe).await?;
-        self.local.remove(now, flight.flight.key());
+        pipe.cmd("GETDEL").arg(&name);
+        let store_now = self.store_now();
+        let (bytes,): (Option<Vec<u8>>,) = self.link.ask(&pipe).await?;
+        self.local.remove(now, flight.key);
         flight.land();
         let entry = bytes
             .as_deref()
@@ -189,7 +199,7 @@ impl Distributed {
         let Some(Ok(entry)) = entry else {
             return Ok(false);
         };
-        Ok(entry.times_left(now, u64::try_from(left_ms).unwrap_or(0)).0 > 0)
+        Ok(entry.times_left(now, store_now).0 > 0)
     }
 
     /// Makes the values with this tag invalid; how many copies there were here.
@@ -310,9 +320,11 @@ impl Distributed {
             match change {
                 Change::Set { key, entry, ttl_ms } => {
                     flights.push(self.begin(key, true));
-                    let entry = self.with_barriers(entry).await?;
+                    let store_now = self.link.store_clock().earliest(self.link.now());
+                    let until = store_now.plus_ms(*ttl_ms);
+                    let entry = self.written_now(entry, until).await?;
                     let cmd = pipe.cmd("SET").arg(self.keys.value(epoch, key));
-                    cmd.arg(entry).arg("PX").arg(*ttl_ms).ignore();
+                    cmd.arg(entry).arg("PXAT").arg(until.0).ignore();
                 }
                 Change::Remove { key } => {
                     flights.push(self.begin(key, true));
@@ -327,19 +339,21 @@ impl Distributed {
         }
         let () = self.link.send(&pipe).await?;
         for flight in flights {
-            let key: Box<str> = flight.flight.key().into();
+            let key = flight.key;
             if !flight.land() {
-                self.local.remove(self.now(), &key);
+                self.local.remove(self.now(), key);
             }
         }
         Ok(())
     }
 
-    /// An entry of the log with the barriers that its tags have now: it counts as written now.
-    async fn with_barriers(&self, entry: &[u8]) -> Result<Vec<u8>, LinkError> {
+    /// An entry of the log with its end and the barriers that its tags have now: it counts as
+    /// written now.
+    async fn written_now(&self, entry: &[u8], until: Timestamp) -> Result<Vec<u8>, LinkError> {
         let broken =
             |error: sommos_core::distributed::EntryError| LinkError::Failed(error.to_string());
         let mut entry = SharedEntry::decode(entry, self.config.value_max).map_err(broken)?;
+        entry.until = until;
         if !entry.tags.is_empty() {
             let mut pipe = redis::pipe();
             let names: Vec<_> = entry
