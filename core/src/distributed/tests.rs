@@ -200,7 +200,7 @@ fn bytes_that_are_no_entry_are_refused() {
         }],
     };
     let bytes = entry.encode(usize::MAX);
-    let times = |now, left| entry.times_left(at(now), at(1030 - left));
+    let times = |now, left: u64| entry.times_left(at(now), at(1030 - left));
     assert_eq!(times(0, 30), (25, 5));
     assert_eq!(times(70, 30), (7, 5), "the writer's clock shortens it");
     assert_eq!(times(80, 30), (0, 5));
