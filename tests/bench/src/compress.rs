@@ -93,7 +93,19 @@ fn zlib_rs_back(packed: &[u8]) -> Option<Vec<u8>> {
     decoder.finish().ok()
 }
 
+/// The frame that ours writes: blocks of 4 MB, its length and its checksum.
 fn lz4_flex(json: &[u8]) -> Option<Vec<u8>> {
+    let info = lz4_flex::frame::FrameInfo::new()
+        .block_size(lz4_flex::frame::BlockSize::Max4MB)
+        .content_size(Some(json.len() as u64))
+        .content_checksum(true);
+    let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+    encoder.write_all(json).ok()?;
+    encoder.finish().ok()
+}
+
+/// The crate's default: no checksum, smaller blocks.
+fn lz4_flex_plain(json: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
     encoder.write_all(json).ok()?;
     encoder.finish().ok()
@@ -109,12 +121,20 @@ type Peer<'a> = (&'a str, &'a dyn Fn(&[u8]) -> Option<Vec<u8>>);
 
 fn against_crates(options: &Options, report: &mut Report, json: &[u8]) {
     let miniz = |json: &[u8]| Some(miniz_oxide::deflate::compress_to_vec(json, 6));
-    let zstd = |json: &[u8]| zstd::bulk::compress(json, 1).ok();
-    let cases: [(Codec, u32, Peer<'_>); 5] = [
+    // Frames with a checksum, as ours.
+    let zstd = |json: &[u8]| {
+        let mut compressor = zstd::bulk::Compressor::new(1).ok()?;
+        compressor.include_checksum(true).ok()?;
+        compressor.compress(json).ok()
+    };
+    let zstd_plain = |json: &[u8]| zstd::bulk::compress(json, 1).ok();
+    let cases: [(Codec, u32, Peer<'_>); 7] = [
         (Codec::Gzip, 6, ("zlib-rs", &zlib_rs)),
         (Codec::Gzip, 6, ("miniz_oxide", &miniz)),
         (Codec::Lz4, 1, ("lz4_flex", &lz4_flex)),
+        (Codec::Lz4, 1, ("lz4_flex, no checksum", &lz4_flex_plain)),
         (Codec::Zstd, 1, ("zstd", &zstd)),
+        (Codec::Zstd, 1, ("zstd, no checksum", &zstd_plain)),
         (Codec::Brotli, 5, ("brotli", &brotli)),
     ];
     for (codec, level, (name, peer)) in cases {
