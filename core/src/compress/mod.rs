@@ -22,6 +22,7 @@
 #[cfg(feature = "brotli")]
 mod brotli;
 mod deflate;
+mod dictionary;
 mod error;
 mod lz4;
 #[cfg(feature = "native-codecs")]
@@ -36,6 +37,7 @@ mod zstd;
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 
+pub use self::dictionary::Dictionary;
 pub use self::error::CompressError;
 use self::output::Output;
 use crate::{

@@ -2,9 +2,9 @@
 
 use std::{fmt::Write as _, fs, hint::black_box, io::Write as _, path::Path};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use sommos_core::{
-    compress::{Codec, OutputLimits, compress, decompress},
+    compress::{Codec, Dictionary, OutputLimits, compress, decompress, pack_block},
     control::Unstoppable,
     rng::Rng,
 };
@@ -16,6 +16,7 @@ use crate::{
 };
 
 const JSON_BYTES: usize = 10_000_000;
+const DICTIONARY_BYTES: usize = 16 << 10;
 
 /// Runs them.
 pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
@@ -31,7 +32,44 @@ pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     );
     against_crates(options, report, &json);
     against_node(options, report, &json)?;
+    small_values(options, report, &json)?;
     corpus(options, report, &json)
+}
+
+/// Many small JSON values of a kind, each packed for itself: with a dictionary that was trained on
+/// one half, and without one; of the other half.
+fn small_values(options: &Options, report: &mut Report, wines: &[u8]) -> anyhow::Result<()> {
+    let twitter = fs::read(options.data.join("corpus/twitter.json"));
+    let mut kinds = vec![("X-Wines records", serde_json::from_slice(wines)?)];
+    if let Ok(twitter) = twitter {
+        let twitter: serde_json::Value = serde_json::from_slice(&twitter)?;
+        kinds.push(("twitter.json statuses", twitter["statuses"].clone()));
+    }
+    for (kind, values) in kinds {
+        let values = values.as_array().map_or(&[][..], Vec::as_slice);
+        let texts: Vec<Vec<u8>> = values
+            .iter()
+            .map(serde_json::to_vec)
+            .collect::<Result<_, _>>()?;
+        let half = |odd: usize| texts.iter().skip(odd).step_by(2).map(Vec::as_slice);
+        let dictionary = Dictionary::train(half(0), DICTIONARY_BYTES);
+        let plain: usize = half(1).map(<[u8]>::len).sum();
+        let alone: usize = half(1).map(|text| pack_block(text).len()).sum();
+        let packed: Vec<_> = half(1).map(|text| dictionary.pack(text)).collect();
+        for (text, packed) in half(1).zip(&packed) {
+            let back = dictionary.unpack(packed, text.len())?;
+            ensure!(back == text, "a value did not come back as it was");
+        }
+        let with: usize = packed.iter().map(Vec::len).sum();
+        let ratio = |packed: usize| plain as f64 / packed as f64;
+        let case = format!("{kind}, {} bytes each", plain / packed.len().max(1));
+        let (unit, peer) = ("plain over packed", "lz4 without dictionary");
+        report.case("compress", &case, unit, ratio(with), peer, ratio(alone));
+        let saved = 100.0 * (1.0 - (with + dictionary.bytes().len()) as f64 / plain as f64);
+        let case = format!("{kind}, memory saved, dictionary counted");
+        report.figure("compress", &case, "%", saved);
+    }
+    Ok(())
 }
 
 /// Every wine as a JSON object, again and again with seeded prices, stocks and notes, until there
