@@ -1,6 +1,7 @@
 //! A cache bounded in entries and bytes, with a time to live for each entry.
 //!
-//! [`Cache`] evicts the least recently used entry (LRU). A hit allocates nothing and moves no
+//! [`Cache`] evicts the least recently used entry (LRU), or what another [`Policy`] gives up:
+//! [`Adaptive`] learns from the accesses which entries pay. A hit allocates nothing and moves no
 //! value: it probes one index, compares one key and relinks three 8-byte links. Expiry costs O(1)
 //! amortized through a hierarchical timer wheel. The cache reads no clock: each operation that
 //! depends on time takes `now`, and [`Cache::next_deadline`] says when [`Cache::cleanup`] is due.
@@ -38,7 +39,7 @@
 //! |---|--:|
 //! | key and value themselves, `Box<str>` + `Bytes` | 16 + 32 |
 //! | deadline, charge, hash | 24 |
-//! | recency links | 8 |
+//! | recency links ([`Adaptive`]: [`ADAPTIVE_ENTRY_BYTES`] more) | 8 |
 //! | timer links (only once an entry has a deadline) | 8 |
 //! | share of the index, 5-byte places, load 7/32 to 7/8 | 5.7 to 22.9 |
 //!

@@ -204,8 +204,7 @@ where
 
     /// A key that is not there.
     fn insert(&mut self, now: Timestamp, node: Node<K, V>, outcome: &mut SetOutcome) {
-        let full =
-            self.nodes.len() >= self.config.max_entries || self.spare_bytes() < node.charge;
+        let full = self.nodes.len() >= self.config.max_entries || self.spare_bytes() < node.charge;
         let admission = self.policy.admit(node.hash, node.charge, full);
         if full {
             // The last victim's slot is taken over as it is: the common case of a full cache.

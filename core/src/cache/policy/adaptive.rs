@@ -1,10 +1,11 @@
-//! The policy that learns.
+//! The policy that learns: three ways of keeping entries, and shadows that tell which one pays.
 
 use super::shadow::Shadow;
 use super::tiers::{Tiers, Way};
 use super::{Admission, NewPolicy, Policy};
 
-/// Bytes that [`Adaptive`] keeps for an entry beyond what LRU keeps.
+/// Bytes that [`Adaptive`] keeps for an entry beyond what LRU keeps: 16 of its place in a list
+/// instead of 8, and 4 for each of two keys that were given up.
 pub const ADAPTIVE_ENTRY_BYTES: u64 = 16;
 /// Bytes at most that [`Adaptive`] keeps for a cache, whatever its size.
 pub const ADAPTIVE_FIXED_BYTES: u64 = 16 << 10;
@@ -20,6 +21,31 @@ const MEMORY_PERCENT: i64 = 577;
 /// A way is taken when its score is higher by one hit for so many keys of a shadow.
 const DECIDES: i64 = 50;
 
+/// Keeps what pays, whatever the use is: recency, frequency, loops, scans, or one after the other.
+///
+/// An entry is on probation until it has proved itself (a scan passes through and leaves), keys
+/// given up lately are remembered without their values (what comes back was given up too early),
+/// and three rules say what a proof is:
+///
+/// - the time between two accesses, as LIRS has it (Jiang, Zhang, SIGMETRICS 2002): for loops and
+///   scans. What was proved once does not stay for ever: a main list that nobody asks for gives
+///   way to new entries at once, so that streams of recency hit as under LRU;
+/// - two hits, or one soon after, as S3-FIFO has it (Yang et al., SOSP 2023), with a window of a
+///   fifth and more keys remembered: for databases, the web, and what changes;
+/// - the same with a small window and high counters: for lasting differences of frequency.
+///
+/// Which rule is in force is decided by a duel (Qureshi et al., ISCA 2007): for each rule a shadow
+/// holds 128 keys at most, without values, of a sample by hash (of a cache below 512 entries a
+/// quarter of its size), and the cache goes by the rule whose shadow has hit most lately. Nothing
+/// here is random and no clock is read: the same accesses give the same evictions.
+///
+/// Where bytes are what is short, the window's share is one of bytes too, so that large values
+/// asked for once push out each other and not the small ones that are asked for again.
+///
+/// A hit allocates nothing and touches 16 bytes, or relinks them, beside the index and the entry;
+/// every operation is O(1) amortized. An entry costs [`ADAPTIVE_ENTRY_BYTES`] beyond LRU, the
+/// shadows [`ADAPTIVE_FIXED_BYTES`] at most. Accesses are counted in 32 bits: what was not asked
+/// for during 2^32 of them may be taken for new once more.
 #[derive(Debug, Clone)]
 pub struct Adaptive {
     tiers: Tiers,

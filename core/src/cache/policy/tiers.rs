@@ -7,7 +7,7 @@
 //! [`Way::Reuse`] judges by the time between two accesses, as LIRS does. An entry of the window,
 //! or a ghost, enters the main list when it was asked for again after less time than has passed
 //! since the last access of the least recently used entry there, which goes back to the window.
-//! The main list is LRU. When its last entry was not asked for during `patience` accesses, the
+//! The main list is LRU, to a sixteenth of the cache's size. When its last entry was not asked for during `patience` accesses, the
 //! main list holds what nobody wants any more, and new entries replace it straight away. Patience
 //! grows to twice the longest time after which an entry of the main list was still asked for, and
 //! doubles when as many entries as it holds were replaced in vain.
@@ -67,6 +67,9 @@ const HITS_TO_STAY: u32 = 2;
 const PATIENCE: u64 = 16;
 /// Patience beyond the least falls by this share of a cache's size at each hit of the main list.
 const PATIENCE_FALL: u64 = 4;
+/// An entry of the main list that was asked for within this share of a cache's size in accesses
+/// stays where it is: it is near the front, and relinking would touch its neighbours' memory.
+const STILL_NEW: usize = 16;
 /// Bits of precision with which weights are known.
 const UNIT_BITS: u32 = 32;
 
@@ -167,7 +170,7 @@ impl Tiers {
         if list == MAIN {
             self.in_vain = 0;
             self.learn_patience(u64::from(age));
-            if self.way == Way::Reuse {
+            if self.way == Way::Reuse && age as usize > self.entries / STILL_NEW {
                 self.lists.touch(slot);
             }
         } else if self.way == Way::Reuse {
@@ -273,8 +276,11 @@ impl Tiers {
     /// The entry that should go next, never `keep`. O(1) amortized over hits.
     pub(super) fn victim(&mut self, keep: Option<u32>) -> Option<u32> {
         loop {
-            let from_window = self.lists.len(MAIN) == 0 || self.window_is_full();
-            let Some(slot) = self.back(WINDOW, keep).filter(|_| from_window) else {
+            let mut next = None;
+            if self.lists.len(MAIN) == 0 || self.window_is_full() {
+                next = self.back(WINDOW, keep);
+            }
+            let Some(slot) = next else {
                 let main = self.main_victim(keep);
                 return main.or_else(|| self.back(WINDOW, keep));
             };
