@@ -134,11 +134,12 @@ impl App {
         let handlers = EventHandlers::default();
         register_own(&handlers)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let cache = Arc::new(ShardedCache::new(
+        let cache = Arc::new(ShardedCache::with_policy(
             config.cache_max_size,
             config.cache_max_bytes,
             config.cache_default_ttl_ms,
             &limits,
+            config.cache_policy.into(),
         )?);
         let shared = config
             .redis

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use sommos_core::{
-    cache::{CacheConfig, CacheError, Freshness, TaggedCache},
+    cache::{AnyPolicy, CacheConfig, CacheError, CachePolicy, Freshness, TaggedCache},
     limits::Limits,
     time::Timestamp,
     wire::{
@@ -19,7 +19,7 @@ use sommos_core::{
 
 /// Values are kept as the answer of a get (`{"success":true,"data":VALUE}`), so that a hit is sent
 /// without copying or encoding anything.
-type Shard = Mutex<TaggedCache<Bytes>>;
+type Shard = Mutex<TaggedCache<Bytes, AnyPolicy>>;
 
 /// Fewest entries of a shard: below it, splitting would make limits visibly coarse.
 const SHARD_ENTRIES_MIN: usize = 1024;
@@ -33,8 +33,8 @@ pub struct ShardedCache {
 }
 
 impl ShardedCache {
-    /// A cache of these limits, in a power of two of shards: four for each core, fewer when the
-    /// limits are small.
+    /// A cache of these limits under LRU, in a power of two of shards: four for each core, fewer
+    /// when the limits are small.
     ///
     /// # Errors
     /// [`CacheError`] when a limit is out of range.
@@ -43,6 +43,21 @@ impl ShardedCache {
         max_bytes: u64,
         default_ttl_ms: u64,
         limits: &Limits,
+    ) -> Result<Self, CacheError> {
+        let policy = CachePolicy::Lru;
+        Self::with_policy(max_entries, max_bytes, default_ttl_ms, limits, policy)
+    }
+
+    /// As [`Self::new`], under this policy; every shard learns for itself.
+    ///
+    /// # Errors
+    /// [`CacheError`] when a limit is out of range.
+    pub fn with_policy(
+        max_entries: usize,
+        max_bytes: u64,
+        default_ttl_ms: u64,
+        limits: &Limits,
+        policy: CachePolicy,
     ) -> Result<Self, CacheError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let by_bytes = max_bytes / (SHARD_VALUES_MIN * limits.cache_value_bytes.max(1) as u64);
@@ -65,7 +80,7 @@ impl ShardedCache {
                     default_ttl_ms: Some(default_ttl_ms),
                     ..CacheConfig::default()
                 };
-                TaggedCache::new(config).map(Mutex::new)
+                TaggedCache::with_policy(config, policy).map(Mutex::new)
             })
             .collect::<Result<_, _>>()?;
         Ok(Self {
@@ -74,7 +89,7 @@ impl ShardedCache {
         })
     }
 
-    fn shard(&self, key: &str) -> MutexGuard<'_, TaggedCache<Bytes>> {
+    fn shard(&self, key: &str) -> MutexGuard<'_, TaggedCache<Bytes, AnyPolicy>> {
         // The high bits: the cache's own table uses the low ones of another hash.
         let hash = self.hasher.hash_one(key);
         let index = (hash >> 32) as usize & (self.shards.len() - 1);
@@ -221,7 +236,7 @@ impl ShardedCache {
 
 /// A panic while a shard was locked cannot have left it half changed: core's cache does not call
 /// out. So a poisoned lock is taken as it is.
-fn lock(shard: &Shard) -> MutexGuard<'_, TaggedCache<Bytes>> {
+fn lock(shard: &Shard) -> MutexGuard<'_, TaggedCache<Bytes, AnyPolicy>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -235,6 +250,29 @@ mod tests {
         assert_eq!(cache.stats().max_size, 100_001);
         let small = ShardedCache::new(3, 1 << 30, 1000, &Limits::default()).unwrap();
         assert_eq!(small.shards.len(), 1);
+    }
+
+    #[test]
+    fn the_adaptive_policy_keeps_a_loop_that_does_not_fit() {
+        let hits = |policy| {
+            let limits = Limits::default();
+            let cache = ShardedCache::with_policy(500, 1 << 30, 1000, &limits, policy).unwrap();
+            for i in 0..10_000 {
+                let set = CacheSet {
+                    key: (i % 800).to_string().into(),
+                    value: "1",
+                    ttl_ms: None,
+                    stale_ttl_ms: None,
+                    tags: Vec::new(),
+                };
+                if cache.get(Timestamp(1), &set.key).is_none() {
+                    cache.set(Timestamp(1), &set).unwrap();
+                }
+            }
+            cache.stats().hits
+        };
+        assert_eq!(hits(CachePolicy::Lru), 0);
+        assert!(hits(CachePolicy::Adaptive) > 4000);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A cache bounded in entries and bytes, with a time to live for each entry.
 //!
-//! [`Cache`] evicts the least recently used entry (LRU). A hit allocates nothing and moves no
+//! [`Cache`] evicts the least recently used entry (LRU), or what another [`Policy`] gives up:
+//! [`Adaptive`] learns from the accesses which entries pay. A hit allocates nothing and moves no
 //! value: it probes one index, compares one key and relinks three 8-byte links. Expiry costs O(1)
 //! amortized through a hierarchical timer wheel. The cache reads no clock: each operation that
 //! depends on time takes `now`, and [`Cache::next_deadline`] says when [`Cache::cleanup`] is due.
@@ -38,7 +39,7 @@
 //! |---|--:|
 //! | key and value themselves, `Box<str>` + `Bytes` | 16 + 32 |
 //! | deadline, charge, hash | 24 |
-//! | recency links | 8 |
+//! | recency links ([`Adaptive`]: [`ADAPTIVE_ENTRY_BYTES`] more) | 8 |
 //! | timer links (only once an entry has a deadline) | 8 |
 //! | share of the index, 5-byte places, load 7/32 to 7/8 | 5.7 to 22.9 |
 //!
@@ -55,8 +56,9 @@ mod config;
 mod entry;
 mod index;
 mod iter;
+mod policy;
 mod read;
-mod recency;
+mod recycle;
 mod slots;
 mod stats;
 mod tagged;
@@ -72,6 +74,10 @@ pub use config::{CacheConfig, CacheError, ENTRY_OVERHEAD_BYTES, MAX_ENTRIES};
 pub use entry::{EntryView, Lookup, NewEntry, OnRemove, Removal, SetOutcome};
 pub use index::{Index, Places};
 pub use iter::Entries;
+pub use policy::{
+    ADAPTIVE_ENTRY_BYTES, ADAPTIVE_FIXED_BYTES, Adaptive, AnyPolicy, CachePolicy, Lru, NewPolicy,
+    Policy,
+};
 pub use slots::{Freshness, Gone, SLOT_OVERHEAD_BYTES, SlotSet, Slots};
 pub use stats::CacheStats;
 pub use tagged::{
@@ -82,7 +88,6 @@ use foldhash::fast::FixedState;
 
 use entry::Node;
 
-use recency::Recency;
 use stats::Counters;
 use wheel::Wheel;
 
@@ -91,9 +96,9 @@ use wheel::Wheel;
 /// `S` hashes keys (by default foldhash with a fixed seed, so that two runs agree; a shell that
 /// takes keys from strangers passes a seeded one). `L` hears of every value that the cache gives
 /// up by itself; the default `()` hears nothing and costs nothing. `I` finds entries by
-/// the hashes of their keys.
+/// the hashes of their keys. `P` says which entry goes when there is no room.
 #[derive(Debug, Clone)]
-pub struct Cache<K, V, S = FixedState, L = (), I = Index> {
+pub struct Cache<K, V, S = FixedState, L = (), I = Index, P = Lru> {
     config: CacheConfig,
     hasher: S,
     listener: L,
@@ -101,8 +106,8 @@ pub struct Cache<K, V, S = FixedState, L = (), I = Index> {
     nodes: Vec<Node<K, V>>,
     /// From a key's hash to its slot.
     index: I,
-    /// The order of use of all slots. The eviction policy is here and nowhere else.
-    recency: Recency,
+    /// The order of eviction of all slots.
+    policy: P,
     /// The slots that have a deadline.
     wheel: Wheel,
     /// Sum of the charges of all entries, at most `config.max_weight_bytes`.
@@ -133,8 +138,39 @@ impl<K, V, S, L> Cache<K, V, S, L> {
     }
 }
 
-impl<K, V, S, L, I: Places> Cache<K, V, S, L, I> {
+impl<K, V, S, L, P: Policy> Cache<K, V, S, L, Index, P> {
+    /// As [`Cache::with_parts`], with a policy that was made for the limits of `config`. What the
+    /// policy keeps for an entry beyond LRU is added to `config.entry_overhead_bytes`.
+    ///
+    /// # Errors
+    /// [`CacheError::Config`] when a limit of `config` is out of range.
+    pub fn with_policy(
+        config: CacheConfig,
+        hasher: S,
+        listener: L,
+        policy: P,
+    ) -> Result<Self, CacheError> {
+        Self::with_all(config, hasher, listener, policy)
+    }
+}
+
+impl<K, V, S, L, I: Places, P: NewPolicy> Cache<K, V, S, L, I, P> {
     fn with_any_index(config: CacheConfig, hasher: S, listener: L) -> Result<Self, CacheError> {
+        let policy = P::new(config.max_entries, config.max_weight_bytes);
+        Self::with_all(config, hasher, listener, policy)
+    }
+}
+
+impl<K, V, S, L, I: Places, P: Policy> Cache<K, V, S, L, I, P> {
+    fn with_all(
+        mut config: CacheConfig,
+        hasher: S,
+        listener: L,
+        policy: P,
+    ) -> Result<Self, CacheError> {
+        config.entry_overhead_bytes = config
+            .entry_overhead_bytes
+            .saturating_add(policy.entry_bytes());
         config.check()?;
         Ok(Self {
             config,
@@ -142,7 +178,7 @@ impl<K, V, S, L, I: Places> Cache<K, V, S, L, I> {
             listener,
             nodes: Vec::new(),
             index: I::default(),
-            recency: Recency::default(),
+            policy,
             wheel: Wheel::default(),
             weight_bytes: 0,
             counters: Counters::default(),
@@ -186,7 +222,7 @@ impl<K, V, S, L, I: Places> Cache<K, V, S, L, I> {
     pub fn allocated_bytes(&self) -> usize {
         self.nodes.capacity() * size_of::<Node<K, V>>()
             + self.index.allocated_bytes()
-            + self.recency.allocated_bytes()
+            + self.policy.allocated_bytes()
             + self.wheel.allocated_bytes()
     }
 }

@@ -5,14 +5,15 @@ use core::hash::{BuildHasher, Hash};
 use hashbrown::Equivalent;
 
 use super::index::Places;
-use super::{Cache, Lookup, OnRemove, Removal};
+use super::{Cache, Lookup, OnRemove, Policy, Removal};
 use crate::time::Timestamp;
 
-impl<K, V, S, L, I: Places> Cache<K, V, S, L, I>
+impl<K, V, S, L, I: Places, P: Policy> Cache<K, V, S, L, I, P>
 where
     S: BuildHasher,
 {
-    /// The value of `key`, which becomes the most recently used; counts a hit. An expired entry is
+    /// The value of `key`, which the policy is told (under LRU it becomes the most recently used);
+    /// counts a hit. An expired entry is
     /// removed and counts a miss. O(1), no allocation.
     #[inline]
     pub fn get<Q>(&mut self, now: Timestamp, key: &Q) -> Option<&V>
@@ -145,7 +146,7 @@ where
             return Err(Some(slot));
         }
         self.counters.hits += 1;
-        self.recency.touch(slot);
+        self.policy.hit(slot, hash);
         Ok(slot)
     }
 

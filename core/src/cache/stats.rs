@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cache, index::Places};
+use super::{Cache, Policy, index::Places};
 
 /// Events since the start or since the last reset; they wrap never in practice (2^64).
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,7 +43,7 @@ pub struct CacheStats {
     pub utilization: f64,
 }
 
-impl<K, V, S, L, I: Places> Cache<K, V, S, L, I> {
+impl<K, V, S, L, I: Places, P: Policy> Cache<K, V, S, L, I, P> {
     /// The figures now. O(1).
     pub fn stats(&self) -> CacheStats {
         let c = self.counters;

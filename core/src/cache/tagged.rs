@@ -37,7 +37,10 @@ use std::{borrow::Cow, sync::Arc};
 
 use foldhash::fast::FixedState;
 
-use super::{Cache, CacheConfig, CacheError, CacheStats, Freshness, Lookup, SetOutcome};
+use super::{
+    AnyPolicy, Cache, CacheConfig, CacheError, CachePolicy, CacheStats, Freshness, Index, Lookup,
+    Lru, NewPolicy as _, Policy, SetOutcome,
+};
 use crate::time::Timestamp;
 use index::TagIndex;
 
@@ -65,9 +68,9 @@ pub struct SetOptions<'a> {
 
 /// See the module's text.
 #[derive(Debug, Clone)]
-pub struct TaggedCache<V> {
+pub struct TaggedCache<V, P = Lru> {
     /// The deadline here is the second one.
-    cache: Cache<Box<str>, Entry<V>, FixedState, TagIndex>,
+    cache: Cache<Box<str>, Entry<V>, FixedState, TagIndex, Index, P>,
 }
 
 #[derive(Debug, Clone)]
@@ -101,25 +104,46 @@ impl<V> Entry<V> {
 }
 
 impl<V> TaggedCache<V> {
-    /// An empty cache. Each entry is charged [`TAGGED_WORD_BYTES`] beside
+    /// An empty cache under LRU. Each entry is charged [`TAGGED_WORD_BYTES`] beside
     /// `config.entry_overhead_bytes`.
     ///
     /// # Errors
     /// [`CacheError::Config`] when a limit is out of range.
-    pub fn new(mut config: CacheConfig) -> Result<Self, CacheError> {
+    pub fn new(config: CacheConfig) -> Result<Self, CacheError> {
+        let policy = Lru::new(config.max_entries, config.max_weight_bytes);
+        Self::with_any(config, policy)
+    }
+}
+
+impl<V> TaggedCache<V, AnyPolicy> {
+    /// An empty cache under a policy chosen at run time. What that keeps for an entry is charged
+    /// too.
+    ///
+    /// # Errors
+    /// [`CacheError::Config`] when a limit is out of range.
+    pub fn with_policy(config: CacheConfig, policy: CachePolicy) -> Result<Self, CacheError> {
+        let policy = AnyPolicy::new(policy, config.max_entries, config.max_weight_bytes);
+        Self::with_any(config, policy)
+    }
+}
+
+impl<V, P: Policy> TaggedCache<V, P> {
+    fn with_any(mut config: CacheConfig, policy: P) -> Result<Self, CacheError> {
         config.entry_overhead_bytes = config
             .entry_overhead_bytes
             .saturating_add(TAGGED_WORD_BYTES);
-        let cache = Cache::with_parts(config, FixedState::default(), TagIndex::default())?;
+        let (hasher, tags) = (FixedState::default(), TagIndex::default());
+        let cache = Cache::with_policy(config, hasher, tags, policy)?;
         Ok(Self { cache })
     }
 
-    /// The limits in force; the overhead of an entry includes [`TAGGED_WORD_BYTES`].
+    /// The limits in force; the overhead of an entry includes [`TAGGED_WORD_BYTES`] and what the
+    /// policy keeps.
     pub fn config(&self) -> &CacheConfig {
         self.cache.config()
     }
 
-    /// Stores `value`, which becomes the most recently used; its tags replace those of an older
+    /// Stores `value`, which under LRU becomes the most recently used; its tags replace those of an older
     /// value. `weight` is what key and value occupy, bytes; what the tags occupy is added.
     ///
     /// # Errors
@@ -169,8 +193,8 @@ impl<V> TaggedCache<V> {
         Ok(outcome)
     }
 
-    /// The fresh value of `key`, which becomes the most recently used and counts a hit. Anything
-    /// else counts a miss; a stale entry keeps its place. O(1), no allocation.
+    /// The fresh value of `key`; counts a hit, and under LRU it becomes the most recently used.
+    /// Anything else counts a miss; a stale entry keeps its place. O(1), no allocation.
     #[inline]
     pub fn get(&mut self, now: Timestamp, key: &str) -> Option<&V> {
         match self.cache.get_fresh(now, key, |entry| entry.is_fresh(now)) {
@@ -244,7 +268,8 @@ impl<V> TaggedCache<V> {
         self.cache.cleanup(now, max)
     }
 
-    /// The fresh keys from the most to the least recently used.
+    /// The fresh keys from the one that would go last to the next victim: under LRU from the most
+    /// to the least recently used.
     pub fn keys(&self, now: Timestamp) -> impl Iterator<Item = &str> {
         let entries = self.cache.entries(now);
         entries

@@ -5,23 +5,26 @@ use core::hash::{BuildHasher, Hash};
 use hashbrown::Equivalent;
 
 use super::index::Places;
-use super::{Cache, CacheError, NewEntry, OnRemove, Removal, SetOutcome, entry::Node};
+use super::{
+    Cache, CacheError, NewEntry, OnRemove, Policy, Removal, SetOutcome, entry::Node,
+    policy::Admission,
+};
 use crate::time::Timestamp;
 
 /// Expired entries that a single set removes at most before it evicts live ones: bounds the time
 /// that a set may take when thousands expire at once.
 const EXPIRED_PER_SET: usize = 16;
 
-impl<K, V, S, L, I: Places> Cache<K, V, S, L, I>
+impl<K, V, S, L, I: Places, P: Policy> Cache<K, V, S, L, I, P>
 where
     K: Hash + Eq,
     S: BuildHasher,
     L: OnRemove<K, V>,
 {
-    /// Stores `value`, which becomes the most recently used. `weight_bytes` is what key and value
+    /// Stores `value`; under LRU it becomes the most recently used. `weight_bytes` is what key and value
     /// occupy outside the cache's tables; `ttl_ms` none means the cache's default, and 0 is stored
-    /// but already expired. When there is no room, expired entries go first, then the least
-    /// recently used. O(1) amortized.
+    /// but already expired. When there is no room, expired entries go first, then what the policy
+    /// gives up, under LRU the least recently used. O(1) amortized.
     ///
     /// # Errors
     /// [`CacheError::TooHeavy`] when the entry alone exceeds the weight limit. An older value of
@@ -72,39 +75,6 @@ where
             None => self.insert(now, node, &mut outcome),
         }
         Ok(outcome)
-    }
-
-    /// Gives the least recently used entry, under its own key, a new value in place of evicting it
-    /// for a new key: for an owner whose keys are interchangeable numbers. It becomes the most
-    /// recently used; an eviction and a set are counted and the key is returned; no listener
-    /// hears of it. None, with nothing changed, when that is not what a set would do: there is
-    /// room left, something has expired, or more than one entry would have to go. O(1).
-    pub fn recycle_lru(
-        &mut self,
-        now: Timestamp,
-        value: V,
-        weight_bytes: u64,
-        ttl_ms: Option<u64>,
-    ) -> Option<&K> {
-        if self.nodes.len() < self.config.max_entries || self.wheel.may_be_due(now) {
-            return None;
-        }
-        let charge = self.charge(weight_bytes).ok()?;
-        let spare_bytes = self.spare_bytes();
-        let slot = self.recency.victim()?;
-        let deadline = self.deadline(now, ttl_ms);
-        let node = self.nodes.get_mut(slot as usize)?;
-        if node.is_expired(now) || spare_bytes + node.charge < charge {
-            return None;
-        }
-        self.weight_bytes = self.weight_bytes - node.charge + charge;
-        (node.value, node.deadline, node.charge) = (value, deadline, charge);
-        self.wheel.cancel(slot);
-        self.wheel.schedule(slot, deadline);
-        self.recency.touch(slot);
-        self.counters.sets += 1;
-        self.counters.evictions += 1;
-        self.nodes.get(slot as usize).map(|node| &node.key)
     }
 
     /// Sets each entry in turn; a refused entry does not stop the others.
@@ -159,14 +129,16 @@ where
         Some(self.take(slot).value)
     }
 
-    /// Removes and returns the least recently used entry; counts an eviction if it was live, else
-    /// an expiration.
+    /// Removes and returns the entry that is the next to go, under LRU the least recently used;
+    /// counts an eviction if it was live, else an expiration.
     pub fn evict_lru(&mut self, now: Timestamp) -> Option<(K, V)> {
-        let slot = self.recency.victim()?;
-        if self.nodes[slot as usize].is_expired(now) {
+        let slot = self.policy.victim(None)?;
+        let node = &self.nodes[slot as usize];
+        if node.is_expired(now) {
             self.counters.expirations += 1;
         } else {
             self.counters.evictions += 1;
+            self.policy.evicted(slot, node.hash);
         }
         let node = self.take(slot);
         Some((node.key, node.value))
@@ -176,7 +148,7 @@ where
     pub fn clear(&mut self) -> usize {
         let count = self.nodes.len();
         self.index.clear();
-        self.recency.clear();
+        self.policy.clear();
         self.wheel.clear();
         self.weight_bytes = 0;
         for node in self.nodes.drain(..) {
@@ -190,20 +162,20 @@ where
     /// that none is left. O(1) amortized per entry.
     pub fn cleanup(&mut self, now: Timestamp, max: usize) -> usize {
         let mut count = 0;
-        while count < max && self.discard_expired(now) {
+        while count < max && self.discard_expired(now).is_some() {
             count += 1;
         }
         count
     }
 
-    fn deadline(&self, now: Timestamp, ttl_ms: Option<u64>) -> Timestamp {
+    pub(super) fn deadline(&self, now: Timestamp, ttl_ms: Option<u64>) -> Timestamp {
         match ttl_ms.or(self.config.default_ttl_ms) {
             Some(ttl) => now.plus_ms(ttl),
             None => Timestamp::FAR_FUTURE,
         }
     }
 
-    fn charge(&self, weight_bytes: u64) -> Result<u64, CacheError> {
+    pub(super) fn charge(&self, weight_bytes: u64) -> Result<u64, CacheError> {
         weight_bytes
             .checked_add(self.config.entry_overhead_bytes)
             .filter(|&charge| charge <= self.config.max_weight_bytes)
@@ -217,7 +189,7 @@ where
     /// A new value for the key of `slot`.
     fn replace(&mut self, now: Timestamp, slot: u32, node: Node<K, V>, outcome: &mut SetOutcome) {
         outcome.replaced = true;
-        self.recency.touch(slot);
+        self.policy.replaced(slot, node.hash, node.charge);
         // Idle while room is made, so that it cannot expire meanwhile.
         self.wheel.cancel(slot);
         let (charge, deadline) = (node.charge, node.deadline);
@@ -225,24 +197,22 @@ where
         self.weight_bytes -= old.charge;
         self.listener
             .on_remove(old.key, old.value, Removal::Replaced);
-        self.make_room(now, charge, self.config.max_entries, outcome);
-        // Others may have moved it to another slot; it is still the newest.
-        if let Some(slot) = self.recency.newest() {
-            self.nodes[slot as usize].charge = charge;
-            self.weight_bytes += charge;
-            self.wheel.schedule(slot, deadline);
-        }
+        let slot = self.make_room(now, charge, slot, outcome);
+        self.weight_bytes += charge;
+        self.wheel.schedule(slot, deadline);
     }
 
     /// A key that is not there.
     fn insert(&mut self, now: Timestamp, node: Node<K, V>, outcome: &mut SetOutcome) {
-        if self.nodes.len() >= self.config.max_entries || self.spare_bytes() < node.charge {
+        let full = self.nodes.len() >= self.config.max_entries || self.spare_bytes() < node.charge;
+        let admission = self.policy.admit(node.hash, node.charge, full);
+        if full {
             // The last victim's slot is taken over as it is: the common case of a full cache.
             let victim = self.make_room_but_one(now, node.charge, outcome);
             if let Some(slot) = victim {
                 outcome.evicted += 1;
                 self.counters.evictions += 1;
-                return self.take_over(slot, node);
+                return self.take_over(slot, node, admission);
             }
         }
         let slot = self.nodes.len() as u32;
@@ -252,19 +222,19 @@ where
         let nodes = &self.nodes;
         self.index
             .insert(node.hash, slot, |slot| nodes[slot as usize].hash);
-        self.recency.push_slot();
+        self.policy.push(admission, node.charge);
         self.wheel.schedule(slot, node.deadline);
         self.weight_bytes += node.charge;
         self.nodes.push(node);
     }
 
     /// Puts `node` where the live entry of `slot` was.
-    fn take_over(&mut self, slot: u32, node: Node<K, V>) {
+    fn take_over(&mut self, slot: u32, node: Node<K, V>, admission: Admission) {
         self.wheel.cancel(slot);
         self.wheel.schedule(slot, node.deadline);
-        self.recency.touch(slot);
         let (hash, charge) = (node.hash, node.charge);
         let old = core::mem::replace(&mut self.nodes[slot as usize], node);
+        self.policy.take_over(slot, old.hash, admission, charge);
         self.index.remove(old.hash, slot);
         let nodes = &self.nodes;
         self.index
@@ -274,32 +244,48 @@ where
             .on_remove(old.key, old.value, Removal::Evicted);
     }
 
-    fn spare_bytes(&self) -> u64 {
+    pub(super) fn spare_bytes(&self) -> u64 {
         self.config.max_weight_bytes - self.weight_bytes
     }
 
-    /// Removes entries until one of `charge` fits among at most `entries`: first expired ones,
-    /// then the least recently used.
-    fn make_room(&mut self, now: Timestamp, charge: u64, entries: usize, done: &mut SetOutcome) {
+    /// Removes others than `keep`, whose weight does not count, until `charge` bytes are free:
+    /// first expired ones, then what the policy gives up. Returns the slot of `keep` after that,
+    /// for a removal moves the last entry.
+    fn make_room(
+        &mut self,
+        now: Timestamp,
+        charge: u64,
+        mut keep: u32,
+        done: &mut SetOutcome,
+    ) -> u32 {
         let mut may_expire = EXPIRED_PER_SET;
-        while self.nodes.len() > entries || self.spare_bytes() < charge {
-            if may_expire > 0 && self.discard_expired(now) {
+        while self.spare_bytes() < charge {
+            let last = self.nodes.len() as u32 - 1;
+            let slot = if may_expire > 0
+                && let Some(slot) = self.discard_expired(now)
+            {
                 may_expire -= 1;
                 done.expired += 1;
-                continue;
-            }
-            may_expire = 0;
-            let Some(slot) = self.recency.victim() else {
-                return;
-            };
-            if self.nodes[slot as usize].is_expired(now) {
-                done.expired += 1;
-                self.discard(slot, Removal::Expired);
+                slot
             } else {
-                done.evicted += 1;
-                self.discard(slot, Removal::Evicted);
+                may_expire = 0;
+                let Some(slot) = self.policy.victim(Some(keep)) else {
+                    return keep;
+                };
+                if self.nodes[slot as usize].is_expired(now) {
+                    done.expired += 1;
+                    self.discard(slot, Removal::Expired);
+                } else {
+                    done.evicted += 1;
+                    self.discard(slot, Removal::Evicted);
+                }
+                slot
+            };
+            if keep == last {
+                keep = slot;
             }
         }
+        keep
     }
 
     /// As `make_room` for one more entry, except that a last live victim is returned, not removed.
@@ -313,7 +299,7 @@ where
             if self.nodes.len() < self.config.max_entries && self.spare_bytes() >= charge {
                 return None;
             }
-            if !self.discard_expired(now) {
+            if self.discard_expired(now).is_none() {
                 break;
             }
             done.expired += 1;
@@ -322,7 +308,7 @@ where
             if self.nodes.len() < self.config.max_entries && self.spare_bytes() >= charge {
                 return None;
             }
-            let slot = self.recency.victim()?;
+            let slot = self.policy.victim(None)?;
             let node = &self.nodes[slot as usize];
             if node.is_expired(now) {
                 done.expired += 1;
@@ -337,22 +323,25 @@ where
     }
 }
 
-impl<K, V, S, L: OnRemove<K, V>, I: Places> Cache<K, V, S, L, I> {
-    /// Removes one expired entry if the wheel has one due.
-    fn discard_expired(&mut self, now: Timestamp) -> bool {
+impl<K, V, S, L: OnRemove<K, V>, I: Places, P: Policy> Cache<K, V, S, L, I, P> {
+    /// Removes one expired entry if the wheel has one due; the slot that it had.
+    fn discard_expired(&mut self, now: Timestamp) -> Option<u32> {
         let nodes = &self.nodes;
         let due = self.wheel.due(now, |slot| nodes[slot as usize].deadline);
         if let Some(slot) = due {
             self.discard(slot, Removal::Expired);
         }
-        due.is_some()
+        due
     }
 
     /// Removes an entry, counts it and tells the listener.
     pub(super) fn discard(&mut self, slot: u32, why: Removal) {
         match why {
             Removal::Expired => self.counters.expirations += 1,
-            Removal::Evicted => self.counters.evictions += 1,
+            Removal::Evicted => {
+                self.counters.evictions += 1;
+                self.policy.evicted(slot, self.nodes[slot as usize].hash);
+            }
             Removal::Replaced | Removal::Cleared => {}
         }
         let node = self.take(slot);
@@ -360,7 +349,7 @@ impl<K, V, S, L: OnRemove<K, V>, I: Places> Cache<K, V, S, L, I> {
     }
 }
 
-impl<K, V, S, L, I: Places> Cache<K, V, S, L, I> {
+impl<K, V, S, L, I: Places, P: Policy> Cache<K, V, S, L, I, P> {
     /// The earliest moment at which [`Self::cleanup`] may have work; none when nothing expires.
     /// Never after the first deadline, and at most ten wake-ups before it: a deadline far away is
     /// known coarsely until it comes near. O(1).
@@ -373,7 +362,7 @@ impl<K, V, S, L, I: Places> Cache<K, V, S, L, I> {
         let last = self.nodes.len() as u32 - 1;
         self.wheel.cancel(slot);
         self.wheel.renumber(last, slot);
-        self.recency.swap_remove(slot);
+        self.policy.swap_remove(slot);
         let node = self.nodes.swap_remove(slot as usize);
         self.index.remove(node.hash, slot);
         if let Some(moved) = self.nodes.get(slot as usize) {
@@ -389,7 +378,7 @@ impl<K, V, S, L, I: Places> Cache<K, V, S, L, I> {
         let len = self.nodes.len();
         let more = len.max(4).min(self.config.max_entries - len).max(1);
         self.nodes.reserve_exact(more);
-        self.recency.reserve_exact(more);
+        self.policy.reserve_exact(more);
         self.wheel.reserve_exact(len + more);
     }
 }

@@ -2,7 +2,9 @@
 
 mod bloom;
 mod peers;
+mod published;
 mod traces;
+mod weighted;
 mod zipf;
 
 use crate::{Options, report::Report};

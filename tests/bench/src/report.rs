@@ -57,6 +57,18 @@ impl Report {
         }));
     }
 
+    /// One case in percent, where the difference in points is what counts.
+    pub fn points(&mut self, bench: &str, case: &str, ours: f64, peer_name: &str, peer: f64) {
+        let points = ours - peer;
+        println!(
+            "{bench:<12} {case:<46} {ours:>14.2} {peer:>14.2} {points:>+8.2}  points, {peer_name}"
+        );
+        self.line(serde_json::json!({
+            "bench": bench, "case": case, "ours": ours, "peer": peer,
+            "peer_name": peer_name, "points": points, "ratio": ours / peer, "unit": "percent",
+        }));
+    }
+
     /// A figure of ours that has no peer.
     pub fn figure(&mut self, bench: &str, case: &str, unit: &str, ours: f64) {
         println!(

@@ -6,8 +6,9 @@ use std::{
 };
 
 use anyhow::Context as _;
+use foldhash::fast::FixedState;
 use sommos_core::{
-    cache::{Cache, CacheConfig},
+    cache::{self, Cache, CacheConfig, Index, NewPolicy as _},
     time::Timestamp,
 };
 
@@ -47,6 +48,48 @@ impl ReadThrough for Ours {
             let _ = self.cache.set(self.now, key, key, 8, None);
         }
         hit
+    }
+}
+
+/// Ours with the adaptive policy.
+pub struct Adaptive {
+    cache: Cache<u64, u64, FixedState, (), Index, cache::Adaptive>,
+}
+
+impl Adaptive {
+    pub fn new(capacity: usize) -> anyhow::Result<Self> {
+        Self::weighted(capacity, u64::MAX)
+    }
+
+    /// With a limit in bytes, without any overhead for an entry.
+    pub fn weighted(capacity: usize, max_weight_bytes: u64) -> anyhow::Result<Self> {
+        let config = CacheConfig {
+            max_entries: capacity,
+            max_weight_bytes,
+            default_ttl_ms: None,
+            entry_overhead_bytes: 0,
+        };
+        let policy = cache::Adaptive::new(capacity, max_weight_bytes);
+        let cache = Cache::with_policy(config, FixedState::default(), (), policy)?;
+        Ok(Self { cache })
+    }
+
+    /// Whether the key was there; else it is now.
+    #[inline]
+    pub fn access_weighted(&mut self, key: u64, weight: u64) -> bool {
+        let hit = self.cache.get(Timestamp::ZERO, &key).is_some();
+        if !hit {
+            // A weight over the limit is refused, which is a miss too.
+            let _ = self.cache.set(Timestamp::ZERO, key, key, weight, None);
+        }
+        hit
+    }
+}
+
+impl ReadThrough for Adaptive {
+    #[inline]
+    fn access(&mut self, key: u64) -> bool {
+        self.access_weighted(key, 8)
     }
 }
 

@@ -1,7 +1,9 @@
-//! Replays of real traces: get, on a miss insert; capacity counts entries.
+//! Replays of real traces: get, on a miss insert; capacity counts entries. Our adaptive policy
+//! stands against the peers run here and against what others have published; our LRU is held
+//! equal to the exact one.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fs::File,
     io::{BufRead as _, BufReader, Read},
     path::{Path, PathBuf},
@@ -11,7 +13,8 @@ use anyhow::{Context as _, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
-use super::peers::{Lru, Moka, Ours, Quick, replay};
+use super::peers::{Adaptive, Lru, Moka, Ours, Quick, replay};
+use super::{published, weighted};
 use crate::{Options, report::Report};
 
 /// How a trace's file may be called; the name before it is the trace's.
@@ -40,13 +43,35 @@ pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     let references = references(&folder)?;
     report.note(
         "cache",
-        "traces: ours is LRU, held equal to the exact LRU; moka settles each step",
+        "traces: ours is adaptive, in percent against the best peer, difference in points; our \
+         LRU is held equal to the exact one; moka settles each step",
     );
+    // What is published is for the traces of the data set, whatever another folder calls so.
+    let known = options.traces.is_none();
+    let mut cells = Vec::new();
+    let mut kept = BTreeMap::new();
     for (name, path) in &traces {
         let keys = read(path)?;
-        one_trace(report, name, &keys, &references["traces"][name]["sizes"])?;
+        let sizes = &references["traces"][name]["sizes"];
+        one_trace(report, name, &keys, known, sizes, &mut cells)?;
+        if known && published::MIXED_PARTS.contains(&name.as_str()) {
+            kept.insert(name.as_str(), keys);
+        }
     }
-    Ok(())
+    let parts = published::MIXED_PARTS.map(|part| kept.get(part));
+    if let [Some(first), Some(second), Some(third)] = parts {
+        let keys = [&first[..], &second[..], &third[..]].concat();
+        one_trace(
+            report,
+            published::MIXED,
+            &keys,
+            true,
+            &Value::Null,
+            &mut cells,
+        )?;
+    }
+    summary(report, &cells);
+    weighted::run(&traces, read, report)
 }
 
 /// Name and path of every trace, by name.
@@ -98,51 +123,126 @@ fn read(path: &Path) -> anyhow::Result<Vec<u64>> {
     Ok(keys)
 }
 
-fn one_trace(report: &mut Report, name: &str, keys: &[u64], sizes: &Value) -> anyhow::Result<()> {
+/// One trace at one size.
+struct Cell {
+    case: String,
+    /// Percent.
+    ours: f64,
+    /// Percent by peer; the same peer run here and published stands by its better figure.
+    peers: BTreeMap<String, f64>,
+}
+
+impl Cell {
+    /// The best peer.
+    fn best(&self) -> (&str, f64) {
+        let peers = self.peers.iter().map(|(name, &percent)| (&**name, percent));
+        peers
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+            .unwrap_or(("", 0.0))
+    }
+}
+
+fn one_trace(
+    report: &mut Report,
+    name: &str,
+    keys: &[u64],
+    known: bool,
+    references: &Value,
+    cells: &mut Vec<Cell>,
+) -> anyhow::Result<()> {
     let unique = keys.iter().collect::<HashSet<_>>().len();
     if unique == 0 {
         report.note("cache", &format!("{name}: no requests"));
         return Ok(());
     }
     let percent = [5, 10].map(|percent| ((unique * percent + 50) / 100).max(1));
-    let mut capacities = BTreeSet::from(percent);
-    for size in sizes.as_object().into_iter().flatten() {
-        let capacity = size
-            .0
-            .parse()
-            .with_context(|| format!("{name}: size {:?}", size.0))?;
-        capacities.insert(capacity);
-    }
+    let published = published::SIZES.iter().find(|(trace, _)| *trace == name);
+    let capacities: BTreeSet<usize> = match published {
+        Some((_, sizes)) if known => sizes.iter().copied().collect(),
+        _ => BTreeSet::from(percent),
+    };
     for capacity in capacities {
-        one_capacity(report, name, keys, capacity, &sizes[capacity.to_string()])?;
+        let mut cell = one_capacity(name, keys, capacity, &references[capacity.to_string()])?;
+        if known {
+            for (peer, percent) in published::at(name, capacity) {
+                better(&mut cell.peers, peer, percent);
+            }
+        }
+        let (peer, percent) = cell.best();
+        report.points("cache", &cell.case, cell.ours, peer, percent);
+        cells.push(cell);
     }
     Ok(())
 }
 
+fn better(peers: &mut BTreeMap<String, f64>, peer: &str, percent: f64) {
+    let held = peers.entry(peer.to_owned()).or_insert(percent);
+    *held = held.max(percent);
+}
+
 fn one_capacity(
-    report: &mut Report,
     name: &str,
     keys: &[u64],
     capacity: usize,
     reference: &Value,
-) -> anyhow::Result<()> {
-    let ours = replay(keys, &mut Ours::new(capacity, None)?);
+) -> anyhow::Result<Cell> {
+    let case = format!("{name}, capacity {capacity}");
+    let exact = replay(keys, &mut Ours::new(capacity, None)?);
     let lru = replay(keys, &mut Lru::new(capacity)?);
-    let quick = replay(keys, &mut Quick::new(capacity));
-    let moka = replay(keys, &mut Moka::new(capacity, true));
-    if ours != lru {
-        bail!("{name}, capacity {capacity}: {ours} hits, the exact LRU has {lru}");
+    if exact != lru {
+        bail!("{case}: {exact} hits, the exact LRU has {lru}");
     }
     if let Some(known) = reference["LRU_hits"].as_u64() {
-        ensure!(
-            ours == known,
-            "{name}, capacity {capacity}: {ours} hits, published {known}"
-        );
+        ensure!(exact == known, "{case}: {exact} hits, published {known}");
     }
-    let case = format!("{name}, capacity {capacity}");
-    let ratio = |hits: u64| hits as f64 / keys.len() as f64;
-    for (peer, hits) in [("lru", lru), ("quick_cache", quick), ("moka", moka)] {
-        report.case("cache", &case, "hit ratio", ratio(ours), peer, ratio(hits));
+    let percent = |hits: u64| 100.0 * hits as f64 / keys.len() as f64;
+    let mut peers = BTreeMap::from([
+        ("lru".to_owned(), percent(lru)),
+        (
+            "quick_cache".to_owned(),
+            percent(replay(keys, &mut Quick::new(capacity))),
+        ),
+        (
+            "moka".to_owned(),
+            percent(replay(keys, &mut Moka::new(capacity, true))),
+        ),
+    ]);
+    for peer in published::SIMULATED {
+        if let Some(percent) = reference["libCacheSim"][peer].as_f64() {
+            better(&mut peers, peer, percent);
+        }
     }
-    Ok(())
+    let ours = percent(replay(keys, &mut Adaptive::new(capacity)?));
+    Ok(Cell { case, ours, peers })
+}
+
+/// How far below the best peer of a cell is still called level, points: charts are read to 0.3.
+const LEVEL: f64 = 0.5;
+
+/// Where ours is behind, and the means against each peer over the cells for which he has figures.
+fn summary(report: &mut Report, cells: &[Cell]) {
+    let behind: Vec<String> = cells
+        .iter()
+        .filter(|cell| cell.ours < cell.best().1 - LEVEL)
+        .map(|cell| format!("{} by {:.2}", cell.case, cell.best().1 - cell.ours))
+        .collect();
+    let text = format!(
+        "{} of {} cells more than {LEVEL} points below the best peer: {}",
+        behind.len(),
+        cells.len(),
+        behind.join("; ")
+    );
+    report.note("cache", &text);
+    let peers: BTreeSet<&String> = cells.iter().flat_map(|cell| cell.peers.keys()).collect();
+    for peer in peers {
+        let known = cells
+            .iter()
+            .filter_map(|c| Some((c.ours, *c.peers.get(peer)?)));
+        let known: Vec<(f64, f64)> = known.collect();
+        let count = known.len() as f64;
+        let ours = known.iter().map(|cell| cell.0).sum::<f64>() / count;
+        let theirs = known.iter().map(|cell| cell.1).sum::<f64>() / count;
+        let case = format!("mean over {} cells", known.len());
+        report.points("cache", &case, ours, peer, theirs);
+    }
 }

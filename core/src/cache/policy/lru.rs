@@ -1,6 +1,8 @@
 //! The order of use: a circular doubly linked list over slot numbers, in a table of its own so
 //! that relinking neighbours touches 8 bytes each and not their entries.
 
+use super::{Admission, NewPolicy, Policy};
+
 /// Position 0 is the sentinel; slot `s` is position `s + 1`.
 const SENTINEL: usize = 0;
 
@@ -12,44 +14,61 @@ struct Link {
     older: u32,
 }
 
-/// All slots from the most to the least recently used. Every operation is O(1).
+/// The least recently used entry goes first. Every operation is O(1).
 #[derive(Debug, Clone)]
-pub(super) struct Recency {
+pub struct Lru {
+    /// All slots from the most to the least recently used.
     links: Vec<Link>,
 }
 
-impl Default for Recency {
-    fn default() -> Self {
+impl NewPolicy for Lru {
+    fn new(_max_entries: usize, _max_weight_bytes: u64) -> Self {
         Self {
             links: vec![Link { newer: 0, older: 0 }],
         }
     }
 }
 
-impl Recency {
-    /// Appends the next slot number (`len`) as the most recently used.
-    pub(super) fn push_slot(&mut self) {
+impl Policy for Lru {
+    fn entry_bytes(&self) -> u64 {
+        0
+    }
+
+    #[inline]
+    fn hit(&mut self, slot: u32, _hash: u64) {
+        self.touch(slot);
+    }
+
+    #[inline]
+    fn replaced(&mut self, slot: u32, _hash: u64, _charge: u64) {
+        self.touch(slot);
+    }
+
+    #[inline]
+    fn admit(&mut self, _hash: u64, _charge: u64, _full: bool) -> Admission {
+        Admission::default()
+    }
+
+    fn push(&mut self, _admission: Admission, _charge: u64) {
         self.links.push(Link { newer: 0, older: 0 });
         self.link_newest(self.links.len() - 1);
     }
 
-    /// Room for exactly `more` further slots.
-    pub(super) fn reserve_exact(&mut self, more: usize) {
-        self.links.reserve_exact(more);
-    }
-
-    /// Makes `slot` the most recently used.
     #[inline]
-    pub(super) fn touch(&mut self, slot: u32) {
-        let at = slot as usize + 1;
-        if self.links[SENTINEL].older as usize != at {
-            self.unlink(at);
-            self.link_newest(at);
-        }
+    fn take_over(&mut self, slot: u32, _old: u64, _admission: Admission, _charge: u64) {
+        self.touch(slot);
     }
 
-    /// Takes `slot` out; the last slot number then takes its place.
-    pub(super) fn swap_remove(&mut self, slot: u32) {
+    /// Never `keep`, which was replaced and is the most recently used.
+    #[inline]
+    fn victim(&mut self, _keep: Option<u32>) -> Option<u32> {
+        self.links[SENTINEL].newer.checked_sub(1)
+    }
+
+    #[inline]
+    fn evicted(&mut self, _slot: u32, _hash: u64) {}
+
+    fn swap_remove(&mut self, slot: u32) {
         let at = slot as usize + 1;
         self.unlink(at);
         self.links.swap_remove(at);
@@ -59,28 +78,37 @@ impl Recency {
         }
     }
 
-    /// The most recently used slot.
-    pub(super) fn newest(&self) -> Option<u32> {
+    fn first(&self) -> Option<u32> {
         self.links[SENTINEL].older.checked_sub(1)
     }
 
-    /// The least recently used slot: the next to be evicted.
-    pub(super) fn victim(&self) -> Option<u32> {
-        self.links[SENTINEL].newer.checked_sub(1)
-    }
-
-    /// The slot used next before `slot`.
-    pub(super) fn older(&self, slot: u32) -> Option<u32> {
+    fn after(&self, slot: u32) -> Option<u32> {
         self.links[slot as usize + 1].older.checked_sub(1)
     }
 
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.links.truncate(1);
         self.links[SENTINEL] = Link { newer: 0, older: 0 };
     }
 
-    pub(super) fn allocated_bytes(&self) -> usize {
+    fn reserve_exact(&mut self, more: usize) {
+        self.links.reserve_exact(more);
+    }
+
+    fn allocated_bytes(&self) -> usize {
         self.links.capacity() * size_of::<Link>()
+    }
+}
+
+impl Lru {
+    /// Makes `slot` the most recently used.
+    #[inline]
+    fn touch(&mut self, slot: u32) {
+        let at = slot as usize + 1;
+        if self.links[SENTINEL].older as usize != at {
+            self.unlink(at);
+            self.link_newest(at);
+        }
     }
 
     #[inline]
