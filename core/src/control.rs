@@ -30,6 +30,12 @@ pub trait Control: Sync {
     /// # Errors
     /// [`Stopped`] when the kernel must return at once, without a result.
     fn checkpoint(&self, done: u64, total: u64) -> Result<(), Stopped>;
+
+    /// Whether [`Self::checkpoint`] does anything: if not, a kernel may leave it out where that
+    /// saves work.
+    fn listens(&self) -> bool {
+        true
+    }
 }
 
 /// A control that never stops anything and keeps no progress.
@@ -40,10 +46,18 @@ impl Control for Unstoppable {
     fn checkpoint(&self, _done: u64, _total: u64) -> Result<(), Stopped> {
         Ok(())
     }
+
+    fn listens(&self) -> bool {
+        false
+    }
 }
 
 impl<C: Control + ?Sized> Control for &C {
     fn checkpoint(&self, done: u64, total: u64) -> Result<(), Stopped> {
         (**self).checkpoint(done, total)
+    }
+
+    fn listens(&self) -> bool {
+        (**self).listens()
     }
 }

@@ -10,8 +10,8 @@ use super::{
 use crate::control::Control;
 
 /// Inputs of up to this many bytes are compressed in one call at levels up to this: at 300 MB/s
-/// and more that ends before a checkpoint would be missed, and nothing is copied on the way.
-const AT_ONCE_BYTES: usize = 16 << 20;
+/// and more that takes about as long as a step, and nothing is copied into a window on the way.
+const AT_ONCE_BYTES: usize = 1 << 20;
 const AT_ONCE_LEVEL: u32 = 4;
 
 pub(super) struct Native;
@@ -29,7 +29,7 @@ impl Backend for Native {
             codec: Codec::Zstd,
             reason: e.to_string(),
         };
-        if level <= AT_ONCE_LEVEL && input.len() <= AT_ONCE_BYTES {
+        if !control.listens() || level <= AT_ONCE_LEVEL && input.len() <= AT_ONCE_BYTES {
             let mut compressor = Compressor::new(level as i32).map_err(failed)?;
             compressor.include_checksum(true).map_err(failed)?;
             let mut out = Vec::with_capacity(zstd::zstd_safe::compress_bound(input.len()));

@@ -3,6 +3,7 @@
 mod bloom;
 mod peers;
 mod published;
+mod threads;
 mod traces;
 mod weighted;
 mod zipf;
@@ -12,6 +13,7 @@ use crate::{Options, report::Report};
 /// Runs them.
 pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     zipf::run(options, report)?;
+    threads::run(options, report)?;
     bloom::run(options, report)?;
     traces::run(options, report)
 }

@@ -2,7 +2,7 @@
 
 use sommos_core::rng::Rng;
 
-use super::peers::{Lru, LruLocked, Moka, Ours, OursLocked, Quick, ReadThrough, replay};
+use super::peers::{Adaptive, Lru, LruLocked, Moka, Ours, OursLocked, Quick, ReadThrough, replay};
 use crate::{
     Options,
     report::{Report, cpu_seconds, interleaved},
@@ -10,9 +10,9 @@ use crate::{
 
 const EXPONENT: f64 = 0.99;
 /// Different keys per place in the cache.
-const UNIVERSE: u64 = 10;
+pub(super) const UNIVERSE: u64 = 10;
 /// Capacity, requests, most rounds.
-const CASES: [(usize, usize, usize); 3] = [
+pub(super) const CASES: [(usize, usize, usize); 3] = [
     (100, 2_000_000, 9),
     (10_000, 2_000_000, 9),
     (1_000_000, 8_000_000, 3),
@@ -73,7 +73,7 @@ impl Zipf {
 
 /// Keys of a seeded run: ranks scattered over 64 bits (the finalizer of SplitMix64), since real
 /// keys do not come numbered by their popularity.
-fn keys(n: u64, count: usize, seed: u64) -> Vec<u64> {
+pub(super) fn keys(n: u64, count: usize, seed: u64) -> Vec<u64> {
     let zipf = Zipf::new(n, EXPONENT);
     let mut rng = Rng::new(seed);
     let scatter = |rank: u64| {
@@ -122,7 +122,7 @@ pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
 
 fn one_capacity(report: &mut Report, capacity: usize, keys: &[u64], rounds: usize) {
     const UNIT: &str = "million ops/CPU-s";
-    let mut hits = [0; 7];
+    let mut hits = [0; 8];
     let [
         ours_hits,
         locked_hits,
@@ -131,6 +131,7 @@ fn one_capacity(report: &mut Report, capacity: usize, keys: &[u64], rounds: usiz
         lru_locked_hits,
         quick_hits,
         moka_hits,
+        adaptive_hits,
     ] = &mut hits;
     let mut ours = timed(keys, || Ours::new(capacity, None), ours_hits);
     let mut locked = timed(keys, || OursLocked::new(capacity), locked_hits);
@@ -139,6 +140,7 @@ fn one_capacity(report: &mut Report, capacity: usize, keys: &[u64], rounds: usiz
     let mut lru_locked = timed(keys, || LruLocked::new(capacity), lru_locked_hits);
     let mut quick = timed(keys, || Ok(Quick::new(capacity)), quick_hits);
     let mut moka = timed(keys, || Ok(Moka::new(capacity, false)), moka_hits);
+    let mut adaptive = timed(keys, || Adaptive::new(capacity), adaptive_hits);
     let speeds = interleaved(
         rounds,
         &mut [
@@ -149,11 +151,12 @@ fn one_capacity(report: &mut Report, capacity: usize, keys: &[u64], rounds: usiz
             &mut lru_locked,
             &mut quick,
             &mut moka,
+            &mut adaptive,
         ],
     );
-    drop((ours, locked, ttl, lru, lru_locked, quick, moka));
+    drop((ours, locked, ttl, lru, lru_locked, quick, moka, adaptive));
     let name = |variant: &str| format!("zipf capacity {capacity}, {variant}");
-    let [ours, locked, ttl, lru, lru_locked, quick, moka] = speeds[..] else {
+    let [ours, locked, ttl, lru, lru_locked, quick, moka, adaptive] = speeds[..] else {
         return;
     };
     report.case("cache", &name("bare"), UNIT, ours, "lru bare", lru);
@@ -176,8 +179,20 @@ fn one_capacity(report: &mut Report, capacity: usize, keys: &[u64], rounds: usiz
     report.case("cache", &name("Mutex"), UNIT, locked, "quick_cache", quick);
     report.case("cache", &name("Mutex"), UNIT, locked, "moka", moka);
     report.case("cache", &name("bare"), UNIT, ours, "quick_cache", quick);
+    report.case(
+        "cache",
+        &name("adaptive"),
+        UNIT,
+        adaptive,
+        "quick_cache",
+        quick,
+    );
     let ratio = |hits: u64| hits as f64 / keys.len() as f64;
-    let [ours, .., lru, quick, moka] = hits;
+    let [ours, .., lru, quick, moka, adaptive] = hits;
+    for (peer, hits) in [("quick_cache", quick), ("moka", moka)] {
+        let (name, unit) = (name("adaptive"), "hit ratio");
+        report.case("cache", &name, unit, ratio(adaptive), peer, ratio(hits));
+    }
     for (peer, hits) in [("lru+Mutex", lru), ("quick_cache", quick), ("moka", moka)] {
         report.case(
             "cache",

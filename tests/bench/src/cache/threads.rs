@@ -1,0 +1,158 @@
+//! Read-through on Zipf keys in several threads at once, wall time: a cache in shards behind
+//! locks, as the server has it, beside concurrent caches.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Instant,
+};
+
+use sommos_core::{
+    cache::{self, AnyPolicy, Cache, CacheConfig, CachePolicy, Index},
+    time::Timestamp,
+};
+
+use super::zipf;
+use crate::{
+    Options,
+    report::{Report, interleaved},
+};
+
+const THREADS: usize = 2;
+const UNIT: &str = "million ops/s, 2 threads";
+/// Fewest entries of a shard, as in the server.
+const SHARD_ENTRIES_MIN: usize = 1024;
+/// Shards at most: the server's four for each of two cores.
+const SHARDS: usize = 8;
+
+/// A cache that threads share.
+trait Shared: Sync {
+    fn access(&self, key: u64) -> bool;
+}
+
+type Shard = Cache<u64, u64, foldhash::fast::FixedState, (), Index, AnyPolicy>;
+
+struct Sharded(Box<[Mutex<Shard>]>);
+
+impl Sharded {
+    fn new(capacity: usize, policy: CachePolicy) -> anyhow::Result<Self> {
+        let count = SHARDS.min((capacity / SHARD_ENTRIES_MIN).max(1));
+        let shards = (0..count).map(|_| {
+            let config = CacheConfig {
+                max_entries: capacity / count,
+                max_weight_bytes: u64::MAX,
+                default_ttl_ms: None,
+                ..CacheConfig::default()
+            };
+            let policy = AnyPolicy::new(policy, config.max_entries, u64::MAX);
+            let hasher = foldhash::fast::FixedState::default();
+            anyhow::Ok(Mutex::new(cache::Cache::with_policy(
+                config,
+                hasher,
+                (),
+                policy,
+            )?))
+        });
+        Ok(Self(shards.collect::<Result<_, _>>()?))
+    }
+}
+
+impl Shared for Sharded {
+    #[inline]
+    fn access(&self, key: u64) -> bool {
+        // Keys are scattered: their high bits are as good as a hash.
+        let shard = &self.0[(key >> 32) as usize & (self.0.len() - 1)];
+        let lock = || shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let hit = lock().get(Timestamp::ZERO, &key).copied().is_some();
+        if !hit {
+            // Weight 8 is never over the limit.
+            let _ = lock().set(Timestamp::ZERO, key, key, 8, None);
+        }
+        hit
+    }
+}
+
+impl Shared for quick_cache::sync::Cache<u64, u64> {
+    #[inline]
+    fn access(&self, key: u64) -> bool {
+        let hit = self.get(&key).is_some();
+        if !hit {
+            self.insert(key, key);
+        }
+        hit
+    }
+}
+
+impl Shared for moka::sync::Cache<u64, u64> {
+    #[inline]
+    fn access(&self, key: u64) -> bool {
+        let hit = self.get(&key).is_some();
+        if !hit {
+            self.insert(key, key);
+        }
+        hit
+    }
+}
+
+/// Each thread asks for keys of its own seed. Million accesses a second, and the share of hits.
+fn run_threads(cache: &impl Shared, keys: &[Vec<u64>]) -> (f64, f64) {
+    let began = Instant::now();
+    let hits: usize = thread::scope(|scope| {
+        let ask = |keys: &[u64]| keys.iter().filter(|&&key| cache.access(key)).count();
+        let threads: Vec<_> = keys
+            .iter()
+            .map(|keys| scope.spawn(move || ask(keys)))
+            .collect();
+        threads.into_iter().filter_map(|t| t.join().ok()).sum()
+    });
+    let seconds = began.elapsed().as_secs_f64();
+    let all: usize = keys.iter().map(Vec::len).sum();
+    (all as f64 / seconds / 1e6, hits as f64 / all as f64)
+}
+
+/// Runs all capacities.
+pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
+    for (capacity, requests, most_rounds) in zipf::CASES {
+        let keys: Vec<_> = (1..)
+            .take(THREADS)
+            .map(|seed| zipf::keys(zipf::UNIVERSE * capacity as u64, requests, seed))
+            .collect();
+        let mut ratios = [0.0; 4];
+        let [lru, adaptive, quick, moka] = &mut ratios;
+        let ours = |policy, ratio: &mut f64| {
+            Sharded::new(capacity, policy).map_or(f64::NAN, |cache| {
+                let (speed, hits) = run_threads(&cache, &keys);
+                *ratio = hits;
+                speed
+            })
+        };
+        let theirs = |(speed, hits), ratio: &mut f64| {
+            *ratio = hits;
+            speed
+        };
+        let speeds = interleaved(
+            options.rounds.min(most_rounds),
+            &mut [
+                &mut || ours(CachePolicy::Lru, lru),
+                &mut || ours(CachePolicy::Adaptive, adaptive),
+                &mut || {
+                    let cache = quick_cache::sync::Cache::new(capacity);
+                    theirs(run_threads(&cache, &keys), quick)
+                },
+                &mut || {
+                    let cache = moka::sync::Cache::new(capacity as u64);
+                    theirs(run_threads(&cache, &keys), moka)
+                },
+            ],
+        );
+        for (ours, policy) in [(0, "lru"), (1, "adaptive")] {
+            let case = format!("zipf capacity {capacity}, {policy} in shards");
+            for (peer, name) in [(2, "quick_cache"), (3, "moka")] {
+                report.case("cache", &case, UNIT, speeds[ours], name, speeds[peer]);
+            }
+            let (unit, quick) = ("hit ratio", ratios[2]);
+            report.case("cache", &case, unit, ratios[ours], "quick_cache", quick);
+        }
+    }
+    Ok(())
+}
