@@ -147,6 +147,11 @@ fn url(call: &Call, key: &str) -> String {
     url
 }
 
+/// Values that a request puts into the data centre's cache, count: each is a subrequest, of which
+/// the platform allows 50 or 1,000. Of more none is put: an older one there is served no longer
+/// than the staleness bound, as ever.
+const SHARED_MAX: usize = 32;
+
 /// What the data centre's cache has of a key.
 pub(super) async fn near(call: &Call, key: &str) -> Option<Near> {
     let found = Cache::default().get(url(call, key), true).await;
@@ -168,10 +173,11 @@ pub(super) async fn near(call: &Call, key: &str) -> Option<Near> {
     trusted.then_some(near)
 }
 
-/// Puts a value into the data centre's cache, after the answer.
-pub(super) fn share(call: &Call, context: &Context, key: &str, near: &Near) {
+/// Puts a value, one of `of` that a request has to do with, into the data centre's cache, after
+/// the answer.
+pub(super) fn share(call: &Call, context: &Context, key: &str, near: &Near, of: usize) {
     let age = call.settings.cache.staleness_s;
-    if age == 0 {
+    if age == 0 || of > SHARED_MAX {
         return;
     }
     let (url, near) = (url(call, key), near.clone());

@@ -202,7 +202,7 @@ async fn store(call: &Call, context: &Context, sets: &[CacheSet<'_>]) -> Result<
                 checked: call.now,
                 fresh_until: call.now.plus_ms(ttl_ms),
             };
-            local::share(call, context, &set.key, &near);
+            local::share(call, context, &set.key, &near, sets.len());
             if near.value.len() > INLINE_BYTES {
                 local::replicate(call, context, group, &near, ttl_ms);
             }

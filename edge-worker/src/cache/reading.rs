@@ -156,7 +156,7 @@ async fn ask(
                 value: near.value.clone(),
                 checked: near.checked,
             });
-            local::share(call, context, key, &near);
+            local::share(call, context, key, &near, keys.len());
             local::keep(call, key, near);
         }
     }
