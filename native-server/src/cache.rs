@@ -26,6 +26,14 @@ const SHARD_ENTRIES_MIN: usize = 1024;
 /// A shard's share of the bytes holds at least so many of the largest values.
 const SHARD_VALUES_MIN: u64 = 4;
 
+/// Shards of a cache of so many entries, at most `most`: a power of two, four for each core.
+#[must_use]
+pub fn shard_count(max_entries: usize, most: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = (4 * cores).min(max_entries / SHARD_ENTRIES_MIN).min(most);
+    1 << most.max(1).ilog2()
+}
+
 /// The cache of one server.
 pub struct ShardedCache {
     shards: Box<[Shard]>,
@@ -59,17 +67,8 @@ impl ShardedCache {
         limits: &Limits,
         policy: CachePolicy,
     ) -> Result<Self, CacheError> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let by_bytes = max_bytes / (SHARD_VALUES_MIN * limits.cache_value_bytes.max(1) as u64);
-        let most = (4 * cores)
-            .min(max_entries / SHARD_ENTRIES_MIN)
-            .min(by_bytes as usize)
-            .max(1);
-        let count = if most.is_power_of_two() {
-            most
-        } else {
-            most.next_power_of_two() / 2
-        };
+        let count = shard_count(max_entries, by_bytes as usize);
         let shards = (0..count)
             .map(|i| {
                 // The first shards take what does not divide evenly: the sum is exact.

@@ -13,8 +13,7 @@ where
     S: BuildHasher,
 {
     /// The value of `key`, which the policy is told (under LRU it becomes the most recently used);
-    /// counts a hit. An expired entry is
-    /// removed and counts a miss. O(1), no allocation.
+    /// counts a hit. An expired entry is removed and counts a miss. O(1), no allocation.
     #[inline]
     pub fn get<Q>(&mut self, now: Timestamp, key: &Q) -> Option<&V>
     where

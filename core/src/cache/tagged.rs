@@ -143,8 +143,8 @@ impl<V, P: Policy> TaggedCache<V, P> {
         self.cache.config()
     }
 
-    /// Stores `value`, which under LRU becomes the most recently used; its tags replace those of an older
-    /// value. `weight` is what key and value occupy, bytes; what the tags occupy is added.
+    /// Stores `value`, which under LRU becomes the most recently used; its tags replace those of
+    /// an older value. `weight` is what key and value occupy, bytes; what the tags occupy is added.
     ///
     /// # Errors
     /// [`CacheError::TooHeavy`] when the entry alone exceeds the weight limit. An older value of

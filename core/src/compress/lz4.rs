@@ -30,16 +30,12 @@ pub(super) fn compress<C: Control + ?Sized>(
         .block_mode(BlockMode::Independent)
         .content_size(Some(input.len() as u64))
         .content_checksum(true);
-    // Most data shrinks to a quarter: then the output never moves.
-    let out = Vec::with_capacity(STEP + input.len() / 4);
-    let mut encoder = FrameEncoder::with_frame_info(info, out);
+    let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
     for (i, step) in input.chunks(STEP * 4).enumerate() {
         control.checkpoint((i * STEP * 4) as u64, input.len() as u64)?;
         encoder.write_all(step).map_err(|e| failed(&e))?;
     }
-    let mut out = encoder.finish().map_err(|e| failed(&e))?;
-    out.shrink_to_fit();
-    Ok(out)
+    encoder.finish().map_err(|e| failed(&e))
 }
 
 /// The largest useful blocks: matches do not reach beyond one.

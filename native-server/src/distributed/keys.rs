@@ -3,7 +3,7 @@
 //! What begins with `PREFIX:` is tracked: a change of it is told to every server. Locks and the
 //! list of servers have other prefixes, for nobody keeps copies of them.
 
-use std::{fmt::Write as _, net::IpAddr};
+use std::net::IpAddr;
 
 /// Longest time that a value lives in Redis, ms: 30 days. Barriers of tags live as long, so that
 /// none is forgotten before the values that it forbids.
@@ -80,28 +80,7 @@ impl Keys {
 
     /// A value.
     pub(super) fn value(&self, epoch: u64, key: &str) -> String {
-        self.value_with(epoch, key)
-    }
-
-    /// What the names of an epoch's values begin with; the key follows.
-    pub(super) fn values_head(&self, epoch: u64) -> String {
-        self.value_with(epoch, "")
-    }
-
-    /// By hand: reads of Redis begin with it.
-    fn value_with(&self, epoch: u64, key: &str) -> String {
-        // The digits of any u64 fit.
-        let mut name = String::with_capacity(self.prefix.len() + key.len() + 24);
-        name.push_str(&self.prefix);
-        name.push_str(":v:");
-        match epoch {
-            0..=9 => name.push(char::from(b'0' + epoch as u8)),
-            // Writing to a string does not fail.
-            _ => write!(name, "{epoch}").unwrap_or_default(),
-        }
-        name.push(':');
-        name.push_str(key);
-        name
+        format!("{}:v:{epoch}:{key}", self.prefix)
     }
 
     /// The pattern of all values of an epoch.

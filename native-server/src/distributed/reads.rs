@@ -64,16 +64,19 @@ impl Distributed {
     }
 
     async fn fetch_many(&self, keys: &[&str]) -> Vec<Option<Bytes>> {
-        let read = self.read_many(keys).await.ok();
-        let found = keys.iter().enumerate().map(|(at, key)| {
-            let found = match (self.pending(key), &read) {
-                (Some(pending), _) => pending,
-                (None, Some(read)) => read.get(at).cloned().flatten(),
-                (None, None) => self.fallback(key),
-            };
-            found.and_then(|(answer, f)| (f == Freshness::Fresh).then_some(answer))
-        });
-        found.collect()
+        let found: Vec<Option<Found>> = match self.read_many(keys).await {
+            Ok(read) => {
+                let read = keys.iter().zip(read);
+                read.map(|(key, found)| self.pending(key).unwrap_or(found))
+                    .collect()
+            }
+            Err(_) => keys.iter().map(|key| self.fallback(key)).collect(),
+        };
+        let fresh = |(answer, freshness)| (freshness == Freshness::Fresh).then_some(answer);
+        found
+            .into_iter()
+            .map(|found| found.and_then(fresh))
+            .collect()
     }
 
     /// What Redis has of each, asked for in one question.
@@ -82,14 +85,10 @@ impl Distributed {
         let epoch = self.epoch(since).await?;
         let asked = (self.now(), self.store_now());
         let flights: Vec<_> = keys.iter().map(|key| self.begin(key, false)).collect();
-        let mut name = self.keys.values_head(epoch);
-        let head = name.len();
         // What is no value of ours is not there: it must not fail the others.
         let mut get = redis::cmd("MGET");
         for key in keys {
-            name.truncate(head);
-            name.push_str(key);
-            get.arg(&name);
+            get.arg(self.keys.value(epoch, key));
         }
         let stored: Vec<Option<Vec<u8>>> = self.link.ask_within(&get, self.left(since)).await?;
         let entries: Vec<_> = keys
@@ -113,7 +112,7 @@ impl Distributed {
         let name = self.keys.value(epoch, key);
         let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
         get.arg("GET").arg(name);
-        let stored: Option<Vec<u8>> = match self.link.ask(&get).await {
+        let stored: Option<Vec<u8>> = match self.link.ask_within(&get, self.left(since)).await {
             // It is no value of ours.
             Err(LinkError::Foreign) => None,
             answer => answer?,

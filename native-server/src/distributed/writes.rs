@@ -185,12 +185,13 @@ impl Distributed {
     }
 
     async fn unlink(&self, flight: InFlight<'_>, now: Timestamp) -> Result<bool, LinkError> {
-        let epoch = self.epoch(self.link.now()).await?;
+        let since = self.link.now();
+        let epoch = self.epoch(since).await?;
         let name = self.keys.value(epoch, flight.key);
         let mut pipe = redis::pipe();
         pipe.cmd("GETDEL").arg(&name);
         let store_now = self.store_now();
-        let (bytes,): (Option<Vec<u8>>,) = self.link.ask(&pipe).await?;
+        let (bytes,): (Option<Vec<u8>>,) = self.link.ask_within(&pipe, self.left(since)).await?;
         self.local.remove(now, flight.key);
         flight.land();
         let entry = bytes

@@ -7,9 +7,9 @@
 //! [`Way::Reuse`] judges by the time between two accesses, as LIRS does. An entry of the window,
 //! or a ghost, enters the main list when it was asked for again after less time than has passed
 //! since the last access of the least recently used entry there, which goes back to the window.
-//! The main list is LRU, to a sixteenth of the cache's size. When its last entry was not asked for during `patience` accesses, the
-//! main list holds what nobody wants any more, and new entries replace it straight away. Patience
-//! grows to twice the longest time after which an entry of the main list was still asked for, and
+//! The main list is LRU, to a sixteenth of the cache's size. When its last entry was not asked for
+//! during `patience` accesses, the main list holds what nobody wants any more, and new entries
+//! replace it straight away. Patience grows to twice the longest time after which an entry of the main list was still asked for, and
 //! doubles when as many entries as it holds were replaced in vain.
 //!
 //! [`Way::Queue`] and [`Way::Count`] judge by counting, as S3-FIFO does: what was hit twice in the
@@ -357,8 +357,7 @@ impl Tiers {
         self.now.wrapping_sub(self.lists.last(slot))
     }
 
-    /// Weights are rounded down, which for limits up to 4 GiB loses nothing, and
-    /// count as 1/32 of the limit at most.
+    /// Weights are rounded down, which for limits up to 4 GiB loses nothing, and count as 1/32 of the limit at most.
     fn units(&self, charge: u64) -> u32 {
         (charge >> self.unit_shift).min(u64::from(MOST_UNITS)) as u32
     }

@@ -174,6 +174,14 @@ impl Quick {
 impl ReadThrough for Quick {
     #[inline]
     fn access(&mut self, key: u64) -> bool {
+        self.ask(key)
+    }
+}
+
+impl Quick {
+    /// As [`ReadThrough::access`], from any thread.
+    #[inline]
+    pub fn ask(&self, key: u64) -> bool {
         let hit = self.0.get(&key).is_some();
         if !hit {
             self.0.insert(key, key);
@@ -201,6 +209,14 @@ impl Moka {
 impl ReadThrough for Moka {
     #[inline]
     fn access(&mut self, key: u64) -> bool {
+        self.ask(key)
+    }
+}
+
+impl Moka {
+    /// As [`ReadThrough::access`], from any thread.
+    #[inline]
+    pub fn ask(&self, key: u64) -> bool {
         let hit = self.cache.get(&key).is_some();
         if !hit {
             self.cache.insert(key, key);

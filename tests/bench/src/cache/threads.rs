@@ -11,8 +11,12 @@ use sommos_core::{
     cache::{self, AnyPolicy, Cache, CacheConfig, CachePolicy, Index},
     time::Timestamp,
 };
+use sommos_server::cache::shard_count;
 
-use super::zipf;
+use super::{
+    peers::{Moka, Quick},
+    zipf,
+};
 use crate::{
     Options,
     report::{Report, interleaved},
@@ -20,23 +24,13 @@ use crate::{
 
 const THREADS: usize = 2;
 const UNIT: &str = "million ops/s, 2 threads";
-/// Fewest entries of a shard, as in the server.
-const SHARD_ENTRIES_MIN: usize = 1024;
-/// Shards at most: the server's four for each of two cores.
-const SHARDS: usize = 8;
-
-/// A cache that threads share.
-trait Shared: Sync {
-    fn access(&self, key: u64) -> bool;
-}
-
 type Shard = Cache<u64, u64, foldhash::fast::FixedState, (), Index, AnyPolicy>;
 
 struct Sharded(Box<[Mutex<Shard>]>);
 
 impl Sharded {
     fn new(capacity: usize, policy: CachePolicy) -> anyhow::Result<Self> {
-        let count = SHARDS.min((capacity / SHARD_ENTRIES_MIN).max(1));
+        let count = shard_count(capacity, usize::MAX);
         let shards = (0..count).map(|_| {
             let config = CacheConfig {
                 max_entries: capacity / count,
@@ -55,11 +49,9 @@ impl Sharded {
         });
         Ok(Self(shards.collect::<Result<_, _>>()?))
     }
-}
 
-impl Shared for Sharded {
     #[inline]
-    fn access(&self, key: u64) -> bool {
+    fn ask(&self, key: u64) -> bool {
         // Keys are scattered: their high bits are as good as a hash.
         let shard = &self.0[(key >> 32) as usize & (self.0.len() - 1)];
         let lock = || shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,33 +64,11 @@ impl Shared for Sharded {
     }
 }
 
-impl Shared for quick_cache::sync::Cache<u64, u64> {
-    #[inline]
-    fn access(&self, key: u64) -> bool {
-        let hit = self.get(&key).is_some();
-        if !hit {
-            self.insert(key, key);
-        }
-        hit
-    }
-}
-
-impl Shared for moka::sync::Cache<u64, u64> {
-    #[inline]
-    fn access(&self, key: u64) -> bool {
-        let hit = self.get(&key).is_some();
-        if !hit {
-            self.insert(key, key);
-        }
-        hit
-    }
-}
-
 /// Each thread asks for keys of its own seed. Million accesses a second, and the share of hits.
-fn run_threads(cache: &impl Shared, keys: &[Vec<u64>]) -> (f64, f64) {
+fn run_threads(keys: &[Vec<u64>], hits: impl Fn(u64) -> bool + Sync) -> (f64, f64) {
     let began = Instant::now();
     let hits: usize = thread::scope(|scope| {
-        let ask = |keys: &[u64]| keys.iter().filter(|&&key| cache.access(key)).count();
+        let ask = |keys: &[u64]| keys.iter().filter(|&&key| hits(key)).count();
         let threads: Vec<_> = keys
             .iter()
             .map(|keys| scope.spawn(move || ask(keys)))
@@ -121,7 +91,7 @@ pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
         let [lru, adaptive, quick, moka] = &mut ratios;
         let ours = |policy, ratio: &mut f64| {
             Sharded::new(capacity, policy).map_or(f64::NAN, |cache| {
-                let (speed, hits) = run_threads(&cache, &keys);
+                let (speed, hits) = run_threads(&keys, |key| cache.ask(key));
                 *ratio = hits;
                 speed
             })
@@ -136,12 +106,12 @@ pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
                 &mut || ours(CachePolicy::Lru, lru),
                 &mut || ours(CachePolicy::Adaptive, adaptive),
                 &mut || {
-                    let cache = quick_cache::sync::Cache::new(capacity);
-                    theirs(run_threads(&cache, &keys), quick)
+                    let cache = Quick::new(capacity);
+                    theirs(run_threads(&keys, |key| cache.ask(key)), quick)
                 },
                 &mut || {
-                    let cache = moka::sync::Cache::new(capacity as u64);
-                    theirs(run_threads(&cache, &keys), moka)
+                    let cache = Moka::new(capacity, false);
+                    theirs(run_threads(&keys, |key| cache.ask(key)), moka)
                 },
             ],
         );
