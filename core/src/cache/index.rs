@@ -1,8 +1,5 @@
-//! From a key's hash to its slot: hashbrown's table over slot numbers alone, 5 bytes a place.
-//!
-//! The entries keep their full hash, so neither eviction nor growth hashes a key again.
-
-use hashbrown::HashTable;
+//! From a key's hash to its slot. The entries keep their full hash, so neither eviction nor growth
+//! hashes a key again.
 
 /// Finds slots by the hashes of their keys.
 pub trait Places: Default {
@@ -14,50 +11,12 @@ pub trait Places: Default {
     fn remove(&mut self, hash: u64, slot: u32);
     /// Gives the entry of slot `from` the slot `to`.
     fn renumber(&mut self, hash: u64, from: u32, to: u32);
+    /// Asks for the memory in which a search for this hash begins.
+    fn prefetch(&self, hash: u64);
     /// Takes out all.
     fn clear(&mut self);
     /// Heap bytes.
     fn allocated_bytes(&self) -> usize;
-}
-
-/// For any keys: a hash table. Every operation is O(1) expected.
-#[derive(Debug, Clone, Default)]
-pub struct Index {
-    table: HashTable<u32>,
-}
-
-impl Places for Index {
-    #[inline]
-    fn find(&self, hash: u64, mut is_key: impl FnMut(u32) -> bool) -> Option<u32> {
-        self.table.find(hash, |&slot| is_key(slot)).copied()
-    }
-
-    #[inline]
-    fn insert(&mut self, hash: u64, slot: u32, hash_of: impl Fn(u32) -> u64) {
-        self.table.insert_unique(hash, slot, |&slot| hash_of(slot));
-    }
-
-    #[inline]
-    fn remove(&mut self, hash: u64, slot: u32) {
-        if let Ok(place) = self.table.find_entry(hash, |&s| s == slot) {
-            place.remove();
-        }
-    }
-
-    #[inline]
-    fn renumber(&mut self, hash: u64, from: u32, to: u32) {
-        if let Some(place) = self.table.find_mut(hash, |&s| s == from) {
-            *place = to;
-        }
-    }
-
-    fn clear(&mut self) {
-        self.table.clear();
-    }
-
-    fn allocated_bytes(&self) -> usize {
-        self.table.allocation_size()
-    }
 }
 
 /// For keys that are small numbers and their own hash: the hash is the position, 4 bytes a number
@@ -98,6 +57,10 @@ impl Places for Direct {
             *slot = to;
         }
     }
+
+    /// A table of numbers is small beside what it stands for.
+    #[inline]
+    fn prefetch(&self, _hash: u64) {}
 
     fn clear(&mut self) {
         self.slots.clear();

@@ -108,7 +108,7 @@ where
 
     /// The slot of a fresh entry; else that of a stale one, if there is one.
     #[inline]
-    fn hit<Q>(
+    pub(super) fn hit<Q>(
         &mut self,
         now: Timestamp,
         key: &Q,

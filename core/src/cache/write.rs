@@ -4,11 +4,11 @@ use core::hash::{BuildHasher, Hash};
 
 use hashbrown::Equivalent;
 
-use super::index::Places;
 use super::{
     Cache, CacheError, NewEntry, OnRemove, Policy, Removal, SetOutcome, entry::Node,
     policy::Admission,
 };
+use super::{hardware::prefetch, index::Places};
 use crate::time::Timestamp;
 
 /// Expired entries that a single set removes at most before it evicts live ones: bounds the time
@@ -240,8 +240,22 @@ where
         self.index
             .insert(hash, slot, |slot| nodes[slot as usize].hash);
         self.weight_bytes = self.weight_bytes - old.charge + charge;
+        self.prefetch_victims();
         self.listener
             .on_remove(old.key, old.value, Removal::Evicted);
+    }
+
+    /// Asks for the memory that the next evictions will touch: of the next victim the place in the
+    /// index, of the one after it the entry, which tells its place.
+    #[inline]
+    fn prefetch_victims(&self) {
+        let [next, after] = self.policy.upcoming();
+        if let Some(node) = next.and_then(|slot| self.nodes.get(slot as usize)) {
+            self.index.prefetch(node.hash);
+        }
+        if let Some(slot) = after {
+            prefetch(&self.nodes, slot as usize);
+        }
     }
 
     pub(super) fn spare_bytes(&self) -> u64 {
@@ -251,7 +265,7 @@ where
     /// Removes others than `keep`, whose weight does not count, until `charge` bytes are free:
     /// first expired ones, then what the policy gives up. Returns the slot of `keep` after that,
     /// for a removal moves the last entry.
-    fn make_room(
+    pub(super) fn make_room(
         &mut self,
         now: Timestamp,
         charge: u64,

@@ -140,6 +140,10 @@ impl Policy for Adaptive {
         self.tiers.replaced(slot, charge);
     }
 
+    fn reweigh(&mut self, slot: u32, charge: u64) {
+        self.tiers.reweigh(slot, charge);
+    }
+
     fn admit(&mut self, hash: u64, charge: u64, full: bool) -> Admission {
         self.observe(hash);
         let admission = self.tiers.admit(hash, charge, full);
@@ -158,6 +162,11 @@ impl Policy for Adaptive {
 
     fn victim(&mut self, keep: Option<u32>) -> Option<u32> {
         self.tiers.victim(keep)
+    }
+
+    #[inline]
+    fn upcoming(&self) -> [Option<u32>; 2] {
+        self.tiers.upcoming()
     }
 
     fn evicted(&mut self, slot: u32, hash: u64) {

@@ -1,6 +1,8 @@
 //! Two circular doubly linked lists over slot numbers in one table, 16 bytes a slot: links, time
 //! of the last access, and in one word hits, list and weight.
 
+use crate::cache::hardware::prefetch;
+
 /// Entries on probation: the newest in front, the next to go at the back.
 pub(super) const WINDOW: usize = 0;
 /// Entries that have proved themselves.
@@ -160,6 +162,15 @@ impl Lists {
     #[inline]
     pub(super) fn back(&self, list: usize) -> Option<u32> {
         self.places[list].newer.checked_sub(FIRST as u32)
+    }
+
+    /// The two slots at the back of `list`; asks for the memory of the third.
+    #[inline]
+    pub(super) fn last_two(&self, list: usize) -> [Option<u32>; 2] {
+        let first = self.places[list].newer;
+        let second = self.places[first as usize].newer;
+        prefetch(&self.places, self.places[second as usize].newer as usize);
+        [first, second].map(|at| at.checked_sub(FIRST as u32))
     }
 
     /// The slot at the front of `list`.

@@ -2,6 +2,7 @@
 //! that relinking neighbours touches 8 bytes each and not their entries.
 
 use super::{Admission, NewPolicy, Policy};
+use crate::cache::hardware::prefetch;
 
 /// Position 0 is the sentinel; slot `s` is position `s + 1`.
 const SENTINEL: usize = 0;
@@ -44,6 +45,9 @@ impl Policy for Lru {
         self.touch(slot);
     }
 
+    /// The order does not depend on weights.
+    fn reweigh(&mut self, _slot: u32, _charge: u64) {}
+
     #[inline]
     fn admit(&mut self, _hash: u64, _charge: u64, _full: bool) -> Admission {
         Admission::default()
@@ -63,6 +67,15 @@ impl Policy for Lru {
     #[inline]
     fn victim(&mut self, _keep: Option<u32>) -> Option<u32> {
         self.links[SENTINEL].newer.checked_sub(1)
+    }
+
+    #[inline]
+    fn upcoming(&self) -> [Option<u32>; 2] {
+        let first = self.links[SENTINEL].newer;
+        let second = self.links[first as usize].newer;
+        let third = self.links[second as usize].newer;
+        prefetch(&self.links, third as usize);
+        [first.checked_sub(1), second.checked_sub(1)]
     }
 
     #[inline]

@@ -62,6 +62,8 @@ pub trait Policy: fmt::Debug + Clone + sealed::Sealed {
     fn hit(&mut self, slot: u32, hash: u64);
     /// The entry of `slot` has a new value that is charged `charge` bytes.
     fn replaced(&mut self, slot: u32, hash: u64, charge: u64);
+    /// The entry of `slot` is charged `charge` bytes from now on; it was not asked for.
+    fn reweigh(&mut self, slot: u32, charge: u64);
     /// A key that is not there is about to be stored; `full`: others have to go for it.
     fn admit(&mut self, hash: u64, charge: u64, full: bool) -> Admission;
     /// The admitted entry has got the next slot number (the number of entries).
@@ -70,6 +72,9 @@ pub trait Policy: fmt::Debug + Clone + sealed::Sealed {
     fn take_over(&mut self, slot: u32, old: u64, admission: Admission, charge: u64);
     /// The entry that should go next, never `keep`; none when there is no other.
     fn victim(&mut self, keep: Option<u32>) -> Option<u32>;
+    /// The entries that are likely to go next, the sooner first; asks for the memory of what else
+    /// it needs to let them go.
+    fn upcoming(&self) -> [Option<u32>; 2];
     /// A victim is about to be removed; its key has the hash `hash`.
     fn evicted(&mut self, slot: u32, hash: u64);
     /// Takes `slot` out; the last slot number then takes its place.
@@ -145,6 +150,10 @@ impl Policy for AnyPolicy {
         either!(self, p => p.replaced(slot, hash, charge));
     }
 
+    fn reweigh(&mut self, slot: u32, charge: u64) {
+        either!(self, p => p.reweigh(slot, charge));
+    }
+
     fn admit(&mut self, hash: u64, charge: u64, full: bool) -> Admission {
         either!(self, p => p.admit(hash, charge, full))
     }
@@ -159,6 +168,11 @@ impl Policy for AnyPolicy {
 
     fn victim(&mut self, keep: Option<u32>) -> Option<u32> {
         either!(self, p => p.victim(keep))
+    }
+
+    #[inline]
+    fn upcoming(&self) -> [Option<u32>; 2] {
+        either!(self, p => p.upcoming())
     }
 
     fn evicted(&mut self, slot: u32, hash: u64) {

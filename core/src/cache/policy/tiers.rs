@@ -205,6 +205,11 @@ impl Tiers {
         self.hit(slot);
     }
 
+    /// The entry of `slot` has another weight.
+    pub(super) fn reweigh(&mut self, slot: u32, charge: u64) {
+        self.lists.set_weight(slot, self.units(charge));
+    }
+
     /// Where a new key goes; `full`: others have to go for it.
     pub(super) fn admit(&mut self, hash: u64, charge: u64, full: bool) -> Admission {
         self.now = self.now.wrapping_add(1);
@@ -295,6 +300,13 @@ impl Tiers {
                 return Some(victim);
             }
         }
+    }
+
+    /// The window's last two, unless the main list must give.
+    #[inline]
+    pub(super) fn upcoming(&self) -> [Option<u32>; 2] {
+        let full = self.lists.len(MAIN) == 0 || self.lists.len(WINDOW) >= self.window_entries;
+        self.lists.last_two(if full { WINDOW } else { MAIN })
     }
 
     fn main_victim(&mut self, keep: Option<u32>) -> Option<u32> {

@@ -1,12 +1,10 @@
 //! The contestants, each as a read-through: get, and on a miss insert.
 
-use std::{
-    num::NonZeroUsize,
-    sync::{Mutex, PoisonError},
-};
+use std::num::NonZeroUsize;
 
 use anyhow::Context as _;
 use foldhash::fast::FixedState;
+use parking_lot::Mutex;
 use sommos_core::{
     cache::{self, Cache, CacheConfig, Index, NewPolicy as _},
     time::Timestamp,
@@ -110,11 +108,9 @@ impl ReadThrough for OursLocked {
     #[inline]
     fn access(&mut self, key: u64) -> bool {
         self.1 = self.1.plus_ms(1);
-        let shared = &self.0;
-        let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let hit = lock().get(self.1, &key).copied().is_some();
+        let hit = self.0.lock().get(self.1, &key).copied().is_some();
         if !hit {
-            let _ = lock().set(self.1, key, key, 8, None);
+            let _ = self.0.lock().set(self.1, key, key, 8, None);
         }
         hit
     }
@@ -153,10 +149,9 @@ impl LruLocked {
 impl ReadThrough for LruLocked {
     #[inline]
     fn access(&mut self, key: u64) -> bool {
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let hit = lock().get(&key).copied().is_some();
+        let hit = self.0.lock().get(&key).copied().is_some();
         if !hit {
-            lock().put(key, key);
+            self.0.lock().put(key, key);
         }
         hit
     }
