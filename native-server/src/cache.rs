@@ -1,11 +1,16 @@
 //! The server's cache: core's cache in shards, so that cores seldom meet at one lock.
 
+mod packing;
+
 use std::hash::BuildHasher as _;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use sommos_core::{
-    cache::{AnyPolicy, CacheConfig, CacheError, CachePolicy, Freshness, TaggedCache},
+    cache::{
+        AnyPolicy, CacheConfig, CacheError, CachePolicy, ENTRY_OVERHEAD_BYTES, Freshness, Kept,
+        PACKING_WORD_BYTES, TaggedCache,
+    },
     limits::Limits,
     time::Timestamp,
     wire::{
@@ -15,9 +20,11 @@ use sommos_core::{
     },
 };
 
+use packing::Packing;
+
 /// Values are kept as the answer of a get (`{"success":true,"data":VALUE}`), so that a hit is sent
 /// without copying or encoding anything.
-type Entries = TaggedCache<Bytes, AnyPolicy>;
+type Entries = TaggedCache<Kept<Bytes>, AnyPolicy>;
 
 /// A part of the entries behind a lock of its own. Two cache lines apart from its neighbours (the
 /// processor fetches lines in pairs), so that two cores in two shards do not slow each other down.
@@ -45,6 +52,7 @@ pub fn shard_count(max_entries: usize, most: usize) -> usize {
 /// The cache of one server.
 pub struct ShardedCache {
     shards: Box<[Shard]>,
+    packing: Mutex<Packing>,
     hasher: foldhash::fast::FixedState,
 }
 
@@ -85,13 +93,14 @@ impl ShardedCache {
                     max_entries: entries,
                     max_weight_bytes: max_bytes / count as u64,
                     default_ttl_ms: Some(default_ttl_ms),
-                    ..CacheConfig::default()
+                    entry_overhead_bytes: ENTRY_OVERHEAD_BYTES + PACKING_WORD_BYTES,
                 };
                 TaggedCache::with_policy(config, policy).map(|entries| Shard(Mutex::new(entries)))
             })
             .collect::<Result<_, _>>()?;
         Ok(Self {
             shards,
+            packing: Mutex::default(),
             hasher: foldhash::fast::FixedState::with_seed(0x5011_1105),
         })
     }
@@ -105,21 +114,17 @@ impl ShardedCache {
 
     /// The whole answer of a get: `{"success":true,"data":VALUE}`.
     pub fn get(&self, now: Timestamp, key: &str) -> Option<Bytes> {
-        self.shard(key).get(now, key).cloned()
+        self.shard(key).read(now, key)
     }
 
     /// As [`Self::get`], with a stale value too.
     pub fn get_stale(&self, now: Timestamp, key: &str) -> Option<(Bytes, Freshness)> {
-        let mut shard = self.shard(key);
-        let (answer, freshness) = shard.get_stale(now, key)?;
-        Some((answer.clone(), freshness))
+        self.shard(key).read_stale(now, key)
     }
 
     /// As [`Self::get_stale`], but changes nothing, not even a counter.
     pub fn peek(&self, now: Timestamp, key: &str) -> Option<(Bytes, Freshness)> {
-        let shard = self.shard(key);
-        let (answer, freshness) = shard.peek(now, key)?;
-        Some((answer.clone(), freshness))
+        self.shard(key).peek_value(now, key)
     }
 
     /// The JSON text of a value.

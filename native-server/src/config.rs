@@ -77,6 +77,10 @@ pub struct Config {
     /// Milliseconds between clean-ups of expired entries.
     #[arg(long, env = "SOMMOS_CACHE_CLEANUP_INTERVAL_MS", default_value_t = 1000)]
     pub cache_cleanup_interval_ms: u64,
+    /// Milliseconds after which a value that nobody asks for is packed, to be unpacked when somebody
+    /// does: between once and twice as many; 0: never.
+    #[arg(long, env = "SOMMOS_CACHE_PACK_AFTER_MS", default_value_t = 60_000)]
+    pub cache_pack_after_ms: u64,
     /// NDJSON file of {key, value, ttl, staleTtl, tags} lines that warms the cache at start.
     #[arg(long, env = "SOMMOS_CACHE_WARM_FILE")]
     pub cache_warm_file: Option<PathBuf>,

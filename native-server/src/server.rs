@@ -14,6 +14,8 @@ use crate::{
 
 /// Expired entries that one clean-up removes from each shard: bounds the time of a lock.
 const CLEANUP_MAX: usize = 1000;
+/// Milliseconds between the steps in which cold values are packed.
+const PACK_STEP_MS: u64 = 1000;
 
 /// The router of a server with these parts, for embedding and for tests without a network.
 ///
@@ -65,6 +67,7 @@ impl Server {
         app.queue.start().await;
         let background = [
             tokio::spawn(clean_up(Arc::clone(&app))),
+            tokio::spawn(pack_cold_values(Arc::clone(&app))),
             tokio::spawn(crate::monitoring::sample(Arc::clone(&app))),
             tokio::spawn(crate::monitoring::deliver(Arc::clone(&app))),
             tokio::spawn(crate::monitoring::export(Arc::clone(&app))),
@@ -139,5 +142,26 @@ async fn clean_up(app: Arc<App>) {
         while app.cache.cleanup(app.now(), CLEANUP_MAX) >= CLEANUP_MAX {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// Looks at the whole cache once in `cache_pack_after_ms`, a part of it at a time.
+async fn pack_cold_values(app: Arc<App>) {
+    let after_ms = app.config.cache_pack_after_ms;
+    if after_ms == 0 {
+        return;
+    }
+    let step_ms = after_ms.min(PACK_STEP_MS);
+    let mut interval = tokio::time::interval(Duration::from_millis(step_ms));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let app = Arc::clone(&app);
+        let step = move || {
+            app.cache
+                .pack_cold(app.now(), step_ms as f64 / after_ms as f64)
+        };
+        // It ends with a panic at most, and the next step begins where it was.
+        let _ = tokio::task::spawn_blocking(step).await;
     }
 }

@@ -84,7 +84,7 @@ pub use policy::{
 pub use slots::{Freshness, Gone, SLOT_OVERHEAD_BYTES, SlotSet, Slots};
 pub use stats::CacheStats;
 pub use tagged::{
-    STALE_BYTES, SetOptions, TAG_BYTES,
+    Cold, ColdPacked, Kept, PACKING_WORD_BYTES, Packer, STALE_BYTES, SetOptions, Swept, TAG_BYTES,
     TAGGED_KEY_BYTES, TAGGED_WORD_BYTES, TaggedCache,
 };
 

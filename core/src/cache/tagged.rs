@@ -30,6 +30,7 @@
 //! every entry that goes, for whatever reason; a tag without entries is forgotten.
 
 mod index;
+mod packing;
 #[cfg(test)]
 mod twin;
 
@@ -43,6 +44,7 @@ use super::{
 };
 use crate::time::Timestamp;
 use index::TagIndex;
+pub use packing::{Cold, ColdPacked, Kept, PACKING_WORD_BYTES, Packer, Swept};
 
 /// What every entry is charged beside the overhead of the configuration, bytes: the place where
 /// its tags and first deadline would hang.

@@ -144,8 +144,9 @@ fn databases(app: &App, queue: &QueueMetrics) -> [Family; 5] {
     ]
 }
 
-fn cache(app: &App) -> [Family; 2] {
+fn cache(app: &App) -> [Family; 4] {
     let stats = app.cache.stats();
+    let packed = app.cache.packed();
     [
         counter(
             "cache_evictions_total",
@@ -158,6 +159,18 @@ fn cache(app: &App) -> [Family; 2] {
             "{entry}",
             "Cache entries removed after their time.",
             stats.expirations as f64,
+        ),
+        gauge(
+            "cache_packed_entries",
+            "{entry}",
+            "Cache entries whose values nobody asked for lately and that are packed.",
+            packed.entries as f64,
+        ),
+        gauge(
+            "cache_packed_saved_bytes",
+            "By",
+            "Bytes that packed values do not occupy.",
+            packed.saved_bytes as f64,
         ),
     ]
 }

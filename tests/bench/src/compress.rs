@@ -6,8 +6,12 @@ use anyhow::{Context as _, ensure};
 use sommos_core::{
     compress::{Codec, Dictionary, OutputLimits, compress, decompress, pack_block},
     control::Unstoppable,
+    limits::Limits,
     rng::Rng,
+    time::Timestamp,
+    wire::cache::CacheSet,
 };
+use sommos_server::cache::ShardedCache;
 
 use crate::{
     Options,
@@ -68,8 +72,38 @@ fn small_values(options: &Options, report: &mut Report, wines: &[u8]) -> anyhow:
         let saved = 100.0 * (1.0 - (with + dictionary.bytes().len()) as f64 / plain as f64);
         let case = format!("{kind}, memory saved, dictionary counted");
         report.figure("compress", &case, "%", saved);
+        let saved = cold_values(&texts)?;
+        let case = format!("{kind} in the server's cache, cold, memory saved");
+        report.figure("compress", &case, "%", saved);
     }
     Ok(())
+}
+
+/// The share of the cache's memory that is free when all values have been packed, percent: keys,
+/// bookkeeping and what is not worth packing counted, the dictionary not.
+fn cold_values(texts: &[Vec<u8>]) -> anyhow::Result<f64> {
+    let now = Timestamp(1);
+    let limits = Limits::default();
+    let cache = ShardedCache::new(1_000_000, 1 << 40, u64::MAX, &limits)?;
+    for (i, text) in texts.iter().enumerate() {
+        let set = CacheSet {
+            key: i.to_string().into(),
+            value: std::str::from_utf8(text)?,
+            ttl_ms: None,
+            stale_ttl_ms: None,
+            tags: Vec::new(),
+        };
+        cache.set(now, &set)?;
+    }
+    let plain = cache.stats().memory_usage;
+    // New, unused, samples, packed; and once more for a dictionary of all.
+    (0..6).for_each(|_| cache.pack_cold(now, 1.0));
+    let packed = cache.stats().memory_usage;
+    for (i, text) in texts.iter().enumerate() {
+        let back = cache.get_value(now, &i.to_string());
+        ensure!(back.is_some_and(|b| b == text), "a value did not come back");
+    }
+    Ok(100.0 * (1.0 - packed as f64 / plain as f64))
 }
 
 /// Every wine as a JSON object, again and again with seeded prices, stocks and notes, until there
