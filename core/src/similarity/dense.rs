@@ -14,7 +14,7 @@ const TILE: usize = 32;
 /// Largest code: its square times a few dozen fits in 16 bits.
 const CODE_MAX: u8 = 31;
 /// Largest matrix, bytes.
-const BYTES_MAX: usize = 64 << 20;
+pub(super) const BYTES_MAX: usize = 64 << 20;
 /// One addition of a sparse walk costs as much as this many cells (measured with AVX-512).
 const CELLS_PER_ADDITION: u64 = 8;
 

@@ -58,7 +58,7 @@ impl Inverted {
     }
 
     /// The list part to walk for the rating at `own` of `item`: all, or only entities after it.
-    fn list(&self, own: usize, item: u32, whole: bool) -> Range<usize> {
+    pub(super) fn list(&self, own: usize, item: u32, whole: bool) -> Range<usize> {
         let end = self.starts[item as usize + 1] as usize;
         if whole {
             self.starts[item as usize] as usize..end
@@ -121,11 +121,11 @@ impl Ids<'_> {
 
 /// Working memory of one walk.
 pub(super) struct Scratch<S> {
-    slots: Box<[S; BLOCK]>,
-    touched: Vec<u32>,
+    pub(super) slots: Box<[S; BLOCK]>,
+    pub(super) touched: Vec<u32>,
     compact: Vec<S>,
     cursors: Vec<(usize, Range<usize>)>,
-    lanes: Box<Lanes>,
+    pub(super) lanes: Box<Lanes>,
 }
 
 impl<S: Copy> Scratch<S> {
@@ -342,7 +342,7 @@ impl Walk<'_> {
     }
 
     /// Evaluates the touched pairs of a block and clears their accumulators.
-    fn finish_touched<K: Kind>(
+    pub(super) fn finish_touched<K: Kind>(
         &self,
         kind: &K,
         scratch: &mut Scratch<K::Slot>,

@@ -20,6 +20,7 @@ pub(super) enum Kernel<'a> {
         narrow_len: usize,
         wide: Option<Box<Packed<2>>>,
         dense: Option<Dense>,
+        code_max: u8,
     },
     Float(Floats<'a>),
 }
@@ -30,6 +31,21 @@ pub(super) struct Scratches {
     narrow: Option<Scratch<[u64; 1]>>,
     wide: Option<Scratch<[u64; 2]>>,
     float: Option<Scratch<[f64; FIELDS]>>,
+}
+
+impl Scratches {
+    pub(super) fn narrow(&mut self) -> &mut Scratch<[u64; 1]> {
+        self.narrow.get_or_insert_with(|| Scratch::new([0; 1]))
+    }
+
+    pub(super) fn wide(&mut self) -> &mut Scratch<[u64; 2]> {
+        self.wide.get_or_insert_with(|| Scratch::new([0; 2]))
+    }
+
+    pub(super) fn float(&mut self) -> &mut Scratch<[f64; FIELDS]> {
+        self.float
+            .get_or_insert_with(|| Scratch::new([0.0; FIELDS]))
+    }
 }
 
 impl Similarity<'_> {
@@ -70,31 +86,16 @@ impl Similarity<'_> {
                 ..
             } => match wide {
                 Some(packed) if self.ratings.range(a).len() > *narrow_len => {
-                    let scratch = scratches.wide.get_or_insert_with(|| Scratch::new([0; 2]));
-                    walk.row(
-                        &PackedWalk { packed, lists },
-                        scratch,
-                        a,
-                        whole,
-                        ticker,
-                        sink,
-                    )
+                    let kind = PackedWalk { packed, lists };
+                    walk.row(&kind, scratches.wide(), a, whole, ticker, sink)
                 }
                 _ => {
-                    let scratch = scratches.narrow.get_or_insert_with(|| Scratch::new([0; 1]));
-                    let kind = PackedWalk {
-                        packed: narrow,
-                        lists,
-                    };
-                    walk.row(&kind, scratch, a, whole, ticker, sink)
+                    let packed = narrow;
+                    let kind = PackedWalk { packed, lists };
+                    walk.row(&kind, scratches.narrow(), a, whole, ticker, sink)
                 }
             },
-            Kernel::Float(floats) => {
-                let scratch = scratches
-                    .float
-                    .get_or_insert_with(|| Scratch::new([0.0; FIELDS]));
-                walk.row(floats, scratch, a, whole, ticker, sink)
-            }
+            Kernel::Float(floats) => walk.row(floats, scratches.float(), a, whole, ticker, sink),
         }
     }
 }
@@ -130,5 +131,6 @@ pub(super) fn packed_kernel<'a>(
         narrow_len: narrow_len as usize,
         wide,
         dense,
+        code_max,
     })
 }

@@ -19,14 +19,18 @@ mod float;
 mod input;
 mod inverted;
 mod kernel;
+mod lists;
 mod measure;
 mod meter;
 mod order;
 mod packed;
+mod popular;
 mod prepared;
 mod ratings;
+mod screen;
 mod select;
 mod simd;
+mod symmetric;
 #[cfg(test)]
 mod tests;
 

@@ -227,14 +227,8 @@ impl<'a> Similarity<'a> {
         par: Par,
         control: &impl Control,
     ) -> Result<Vec<Vec<Neighbor>>, SimilarityError> {
-        let entities = self.ratings.len();
-        let all: Vec<u32>;
-        let queries = match queries {
-            Some(queries) => queries,
-            None => {
-                all = (0..entities).collect();
-                &all
-            }
+        let Some(queries) = queries else {
+            return self.top_k_of_all(k, par, control);
         };
         for &query in queries {
             self.check_entity(query)?;
@@ -376,7 +370,12 @@ impl<'a> Similarity<'a> {
     /// Cuts the rows (by position in `rows`) into chunks of about equal work; also all the work.
     /// The cut depends on nothing but the ratings.
     fn plan(&self, rows: impl Iterator<Item = u32>, whole: bool) -> (Vec<Range<u32>>, u64) {
-        let works: Vec<u64> = rows.map(|a| self.work(a, whole)).collect();
+        self.cut(rows.map(|a| self.work(a, whole)))
+    }
+
+    /// The same by the work of each row.
+    pub(super) fn cut(&self, works: impl Iterator<Item = u64>) -> (Vec<Range<u32>>, u64) {
+        let works: Vec<u64> = works.collect();
         let total: u64 = works.iter().sum();
         let target = (total / CHUNKS_MAX).max(CHUNK_WORK_MIN);
         let mut chunks = Vec::new();

@@ -35,7 +35,7 @@ impl Keep {
     }
 
     #[inline(always)]
-    fn keeps(&self, common: f64, value: f64) -> bool {
+    pub(super) fn keeps(&self, common: f64, value: f64) -> bool {
         let similarity = if self.ascending {
             1.0 / (1.0 + value)
         } else {
