@@ -95,6 +95,18 @@ impl Kind for Floats<'_> {
         }
     }
 
+    fn add_below(
+        &self,
+        own: usize,
+        list: Range<usize>,
+        end: u32,
+        slots: &mut [[f64; FIELDS]; BLOCK],
+    ) -> usize {
+        let len = self.lists[list.clone()].partition_point(|&(b, _)| b < end);
+        self.add(own, list.start..list.start + len, slots);
+        len
+    }
+
     #[inline(always)]
     fn unpack(&self, slots: &[[f64; FIELDS]], sums: &mut [[f64; LANES]; FIELDS]) {
         for (field, sums) in sums.iter_mut().enumerate() {

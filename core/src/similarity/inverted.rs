@@ -91,6 +91,14 @@ pub(super) trait Kind {
     /// The same with each of that part of its list, into the slots of their entities modulo
     /// [`BLOCK`].
     fn add(&self, own: usize, list: Range<usize>, slots: &mut [Self::Slot; BLOCK]);
+    /// The same as far as the list's entities (ascending) are below `end`; gives how many were.
+    fn add_below(
+        &self,
+        own: usize,
+        list: Range<usize>,
+        end: u32,
+        slots: &mut [Self::Slot; BLOCK],
+    ) -> usize;
     /// The sums of at most [`LANES`] pairs, as the formulas read them. Must be inlined.
     fn unpack(&self, slots: &[Self::Slot], sums: &mut [[f64; LANES]; FIELDS]);
     /// Corrects values that the sums were too coarse for.

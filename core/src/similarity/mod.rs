@@ -14,6 +14,7 @@
 //! less for the entity at hand. Any other ratings take f64 sums. Either way a result is the same, to the bit, for any
 //! number of threads and on every platform.
 
+mod chunks;
 mod dense;
 mod float;
 mod input;
@@ -22,6 +23,7 @@ mod kernel;
 mod lists;
 mod measure;
 mod meter;
+mod offers;
 mod order;
 mod packed;
 mod popular;
@@ -30,9 +32,12 @@ mod ratings;
 mod screen;
 mod select;
 mod simd;
+mod spare;
 mod symmetric;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod top_k_tests;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

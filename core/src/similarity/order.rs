@@ -5,9 +5,10 @@
 //! and radix-sorted, again in the cache. Every step is stable and O(pairs); beside the result there
 //! is one more copy of the pairs (24 bytes each).
 
-use core::{cmp::Ordering, ops::Range};
+use core::{cmp::Ordering, mem::MaybeUninit, ops::Range};
+use std::sync::{Mutex, PoisonError};
 
-use super::Pair;
+use super::{Pair, spare::Spare};
 use crate::par::Par;
 
 /// First bits of the key: buckets.
@@ -21,6 +22,9 @@ const KEY_BITS: u32 = BUCKET_BITS + 2 * DIGIT_BITS;
 const RADIX_MIN: usize = 128;
 /// Parts of the final order that threads share out, about.
 const GROUPS: usize = 32;
+
+/// Where a pair of the result will be.
+type Place = MaybeUninit<Pair>;
 
 /// A place to be filled.
 pub(super) const NONE: Pair = Pair {
@@ -54,6 +58,7 @@ fn key(ascending: bool, value: f64) -> u32 {
 }
 
 /// The pairs of one chunk by bucket, within a bucket as they came.
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Parted {
     pairs: Vec<Pair>,
     starts: Vec<u32>,
@@ -82,22 +87,58 @@ impl Parted {
         }
     }
 
-    fn bucket(&self, bucket: usize) -> &[Pair] {
-        &self.pairs[self.starts[bucket] as usize..self.starts[bucket + 1] as usize]
+    fn between(&self, buckets: &Range<usize>) -> &[Pair] {
+        &self.pairs[self.starts[buckets.start] as usize..self.starts[buckets.end] as usize]
     }
 }
 
 /// All pairs of the chunks, which follow each other by (a, b), in order.
-pub(super) fn merge(parts: &[Parted], ascending: bool, par: Par) -> Vec<Pair> {
-    let groups = groups(parts, if par.threads() > 1 { GROUPS } else { 1 });
-    let merged = par.try_map(groups.len(), |group| {
-        Ok::<_, core::convert::Infallible>(merge_buckets(parts, groups[group].clone(), ascending))
+#[expect(
+    unsafe_code,
+    reason = "the threads write the result where it stays; filling it first would be serial"
+)]
+pub(super) fn merge(parts: Vec<Parted>, ascending: bool, par: Par) -> Vec<Pair> {
+    let groups = groups(&parts, if par.threads() > 1 { GROUPS } else { 1 });
+    let total = parts.iter().map(|part| part.pairs.len()).sum();
+    let mut merged = Vec::with_capacity(total);
+    let mut rest: &mut [Place] = &mut merged.spare_capacity_mut()[..total];
+    let places = groups.into_iter().map(|buckets| {
+        let len = parts.iter().map(|part| part.between(&buckets).len()).sum();
+        let (places, later) = core::mem::take(&mut rest).split_at_mut(len);
+        rest = later;
+        Mutex::new((buckets, places))
     });
-    let Ok(mut merged) = merged;
-    if merged.len() == 1 {
-        return merged.pop().unwrap_or_default();
+    let places: Vec<_> = places.collect();
+    let spare = Spare::<Sorter>::new();
+    let written = par.try_map(places.len(), |group| {
+        let mut place = places[group].lock().unwrap_or_else(PoisonError::into_inner);
+        let (buckets, places) = &mut *place;
+        let mut sorter = spare.take();
+        let mut written = 0;
+        for bucket in buckets.clone() {
+            written += sorter.sort(&parts, bucket, ascending, &mut places[written..]);
+        }
+        spare.give(sorter);
+        Ok::<_, core::convert::Infallible>(written)
+    });
+    let Ok(written) = written;
+    drop(places);
+    // Giving so much memory back takes time, too.
+    let parts: Vec<_> = parts
+        .into_iter()
+        .map(|part| Mutex::new(Some(part)))
+        .collect();
+    let Ok(_) = par.try_map(parts.len(), |part| {
+        *parts[part].lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok::<_, core::convert::Infallible>(())
+    });
+    assert_eq!(written.iter().sum::<usize>(), total, "places left empty");
+    // SAFETY: the groups' places follow each other and are `total` in all; a group writes its
+    // places from the first on, at most all of them, and together they wrote `total`.
+    unsafe {
+        merged.set_len(total);
     }
-    merged.concat()
+    merged
 }
 
 /// Ranges of buckets with about equally many pairs.
@@ -108,7 +149,7 @@ fn groups(parts: &[Parted], groups: usize) -> Vec<Range<usize>> {
     for bucket in 0..BUCKETS {
         sum += parts
             .iter()
-            .map(|part| part.bucket(bucket).len())
+            .map(|part| part.between(&(bucket..bucket + 1)).len())
             .sum::<usize>();
         if sum > total / groups || bucket + 1 == BUCKETS {
             ranges.push(start..bucket + 1);
@@ -118,69 +159,114 @@ fn groups(parts: &[Parted], groups: usize) -> Vec<Range<usize>> {
     ranges
 }
 
-fn merge_buckets(parts: &[Parted], buckets: Range<usize>, ascending: bool) -> Vec<Pair> {
-    let len = |p: &Parted| (p.starts[buckets.end] - p.starts[buckets.start]) as usize;
-    let mut merged = Vec::with_capacity(parts.iter().map(len).sum());
-    let mut sorter = Sorter::default();
-    for bucket in buckets {
-        let start = merged.len();
-        for part in parts {
-            merged.extend_from_slice(part.bucket(bucket));
-        }
-        sorter.sort(&mut merged[start..], ascending);
-    }
-    merged
-}
-
 /// Sorts buckets; its memory is used again from one to the next.
 #[derive(Default)]
 struct Sorter {
     keyed: Vec<(u32, u32)>,
     other: Vec<(u32, u32)>,
-    copy: Vec<Pair>,
+    pairs: Vec<Pair>,
 }
 
 impl Sorter {
-    /// Sorts pairs of one bucket that are ascending by (a, b).
-    fn sort(&mut self, pairs: &mut [Pair], ascending: bool) {
+    /// Puts a bucket of all parts, where pairs come ascending by (a, b), in order into the first
+    /// places; gives how many.
+    fn sort(
+        &mut self,
+        parts: &[Parted],
+        bucket: usize,
+        ascending: bool,
+        places: &mut [Place],
+    ) -> usize {
+        let Self {
+            keyed,
+            other,
+            pairs,
+        } = self;
+        pairs.clear();
+        for part in parts {
+            pairs.extend_from_slice(part.between(&(bucket..bucket + 1)));
+        }
         if pairs.len() < RADIX_MIN {
             pairs.sort_by(|p, q| compare(ascending, p, q));
-            return;
+            return write(pairs.iter(), places);
         }
-        self.keyed.clear();
-        let keyed = (0u32..).zip(&*pairs);
-        self.keyed
-            .extend(keyed.map(|(i, p)| (key(ascending, p.similarity), i)));
-        self.other.resize(pairs.len(), (0, 0));
-        let mut moved = false;
+        keyed.clear();
+        let keys = (0u32..).zip(&*pairs);
+        keyed.extend(keys.map(|(i, p)| (key(ascending, p.similarity), i)));
+        other.resize(pairs.len(), (0, 0));
         for shift in [0, DIGIT_BITS] {
-            if scatter(&self.keyed, &mut self.other[..pairs.len()], shift) {
-                moved = true;
-                core::mem::swap(&mut self.keyed, &mut self.other);
-                self.other.resize(pairs.len(), (0, 0));
-                self.keyed.truncate(pairs.len());
-            }
-        }
-        if moved {
-            self.copy.clear();
-            self.copy.extend_from_slice(pairs);
-            for (pair, &(_, i)) in pairs.iter_mut().zip(&self.keyed) {
-                *pair = self.copy[i as usize];
+            if scatter(keyed, &mut other[..pairs.len()], shift) {
+                core::mem::swap(keyed, other);
+                other.resize(pairs.len(), (0, 0));
+                keyed.truncate(pairs.len());
             }
         }
         let mut start = 0;
-        while let Some(&(first, _)) = self.keyed.get(start) {
+        while let Some(&(first, _)) = keyed.get(start) {
             let mut end = start + 1;
-            while self.keyed.get(end).is_some_and(|&(key, _)| key == first) {
+            while keyed.get(end).is_some_and(|&(key, _)| key == first) {
                 end += 1;
             }
             if end - start > 1 {
-                // Stable, and linear where all values are equal, as they mostly are.
-                pairs[start..end].sort_by(|p, q| compare(ascending, p, q));
+                sort_run(&mut keyed[start..end], other, pairs, ascending);
             }
             start = end;
         }
+        write(keyed.iter().map(|&(_, i)| &pairs[i as usize]), places)
     }
+}
+
+/// Values that a run may have to be sorted by counting.
+const VALUES_MAX: usize = 8;
+
+/// Sorts entries of equal keys, which are ascending by (a, b). Their values are all equal or very
+/// few, as a rule (what rounding leaves of 1), so this is linear then.
+fn sort_run(run: &mut [(u32, u32)], other: &mut [(u32, u32)], pairs: &[Pair], ascending: bool) {
+    let pair = |entry: &(u32, u32)| &pairs[entry.1 as usize];
+    let bits = |entry: &(u32, u32)| pair(entry).similarity.to_bits();
+    // One entry and a count for each value.
+    let mut values = [((0, 0), 0); VALUES_MAX];
+    let mut len = 0;
+    for entry in &*run {
+        let known = &mut values[..len];
+        if let Some(known) = known.iter_mut().find(|(of, _)| bits(of) == bits(entry)) {
+            known.1 += 1;
+        } else if len < VALUES_MAX {
+            values[len] = (*entry, 1);
+            len += 1;
+        } else {
+            run.sort_by(|p, q| compare(ascending, pair(p), pair(q)));
+            return;
+        }
+    }
+    if len == 1 {
+        return;
+    }
+    let values = &mut values[..len];
+    values.sort_by(|(p, _), (q, _)| compare(ascending, pair(p), pair(q)));
+    let mut start = 0;
+    for (_, count) in &mut *values {
+        start += core::mem::replace(count, start);
+    }
+    let other = &mut other[..run.len()];
+    for entry in &*run {
+        let place = values.iter_mut().find(|(of, _)| bits(of) == bits(entry));
+        if let Some((_, place)) = place {
+            other[*place] = *entry;
+            *place += 1;
+        }
+    }
+    run.copy_from_slice(other);
+}
+
+/// Writes pairs to the first places; gives how many.
+fn write<'a>(pairs: impl Iterator<Item = &'a Pair>, places: &mut [Place]) -> usize {
+    let mut written = 0;
+    for (place, pair) in places.iter_mut().zip(pairs) {
+        place.write(*pair);
+        written += 1;
+    }
+    written
 }
 
 /// One stable pass by one digit; false if all have the same digit and nothing was moved.
@@ -219,6 +305,7 @@ mod tests {
                     let value = match rng.below(4) {
                         0 => rng.below(5) as f64 / 4.0,
                         1 => 0.5 + rng.unit_f64() * 1e-12,
+                        2 if a % 2 == 0 => 1.0 - rng.below(3) as f64 * f64::EPSILON,
                         2 => -rng.unit_f64(),
                         _ => rng.unit_f64(),
                     };
@@ -236,10 +323,10 @@ mod tests {
                 .map(|chunk| Parted::new(chunk, ascending))
                 .collect();
             pairs.sort_by(|p, q| compare(ascending, p, q));
-            assert_eq!(merge(&parts, ascending, Par::Seq), pairs);
             #[cfg(feature = "rayon")]
-            assert_eq!(merge(&parts, ascending, Par::Rayon), pairs);
+            assert_eq!(merge(parts.clone(), ascending, Par::Rayon), pairs);
+            assert_eq!(merge(parts, ascending, Par::Seq), pairs);
         }
-        assert!(merge(&[], false, Par::Seq).is_empty());
+        assert!(merge(Vec::new(), false, Par::Seq).is_empty());
     }
 }

@@ -203,6 +203,28 @@ impl<const W: usize> Kind for PackedWalk<'_, W> {
         }
     }
 
+    fn add_below(
+        &self,
+        own: usize,
+        list: Range<usize>,
+        end: u32,
+        slots: &mut [[u64; W]; BLOCK],
+    ) -> usize {
+        let row = &self.packed.table[self.lists.own[own] as usize];
+        let list = &self.lists.lists[list];
+        for (i, &entry) in list.iter().enumerate() {
+            if entry >> CODE_BITS >= end {
+                return i;
+            }
+            let terms = &row[entry as usize % CODES];
+            let slot = &mut slots[(entry >> CODE_BITS) as usize % BLOCK];
+            for (sum, term) in slot.iter_mut().zip(terms) {
+                *sum += term;
+            }
+        }
+        list.len()
+    }
+
     #[inline(always)]
     fn unpack(&self, slots: &[[u64; W]], sums: &mut [[f64; LANES]; FIELDS]) {
         for &field in self.packed.fields {

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{
     Measure, Neighbor, Options, Pair, Ratings, SimilarityError,
+    chunks::cut,
     float::{Floats, for_each_common},
     inverted::{Ids, Inverted, Kind},
     kernel::{Kernel, Scratches, packed_kernel},
@@ -13,13 +14,9 @@ use super::{
     order::{self, Parted},
     packed::{PackedWalk, quantize},
     select::{All, Best, Keep, compare_neighbors, offer_neighbors, offer_pairs},
+    spare::Spare,
 };
 use crate::{control::Control, par::Par};
-
-/// Chunks that a computation is cut into, at most; enough for many threads to end together.
-const CHUNKS_MAX: u64 = 128;
-/// Least work of a chunk, in additions.
-const CHUNK_WORK_MIN: u64 = 1 << 15;
 
 /// One measure over ratings, ready for questions.
 ///
@@ -100,14 +97,15 @@ impl<'a> Similarity<'a> {
         let meter = Meter::new(control, total);
         let count = AtomicUsize::new(0);
         let ascending = self.options.measure.is_ascending();
+        let spare = Spare::<(Scratches, Vec<Pair>)>::new();
         let parts = par.try_map(chunks.len(), |chunk| {
             let mut ticker = Ticker::new(&meter);
-            let mut scratches = Scratches::default();
+            let (mut scratches, pairs) = spare.take();
             let mut all = All {
                 keep: Keep::new(&self.options),
                 max: self.options.max_pairs,
                 count: &count,
-                pairs: Vec::new(),
+                pairs,
                 buffer: [order::NONE; LANES],
             };
             for a in chunks[chunk].clone() {
@@ -123,9 +121,13 @@ impl<'a> Similarity<'a> {
                 all.check()?;
             }
             ticker.flush()?;
-            Ok::<_, SimilarityError>(Parted::new(&all.pairs, ascending))
+            let parted = Parted::new(&all.pairs, ascending);
+            all.pairs.clear();
+            spare.give((scratches, all.pairs));
+            Ok::<_, SimilarityError>(parted)
         })?;
-        Ok(order::merge(&parts, ascending, par))
+        drop(spare);
+        Ok(order::merge(parts, ascending, par))
     }
 
     /// The values of all pairs without their names: (0, 1), (0, 2), .., (1, 2), .., so that (a, b)
@@ -155,9 +157,10 @@ impl<'a> Similarity<'a> {
             Mutex::new(part)
         };
         let parts: Vec<Mutex<&mut [f64]>> = chunks.iter().map(part).collect();
+        let spare = Spare::<Scratches>::new();
         par.try_map(chunks.len(), |chunk| {
             let mut ticker = Ticker::new(&meter);
-            let mut scratches = Scratches::default();
+            let mut scratches = spare.take();
             let mut part = parts[chunk].lock().unwrap_or_else(PoisonError::into_inner);
             let mut rest = &mut **part;
             for a in chunks[chunk].clone() {
@@ -171,6 +174,7 @@ impl<'a> Similarity<'a> {
                 };
                 self.row_into(&mut scratches, a, false, &mut ticker, sink)?;
             }
+            spare.give(scratches);
             ticker.flush()
         })?;
         drop(parts);
@@ -188,9 +192,10 @@ impl<'a> Similarity<'a> {
         let (chunks, total) = self.plan(0..self.ratings.len(), false);
         let meter = Meter::new(control, total);
         let overall = Mutex::new(Best::new(limit, compare));
+        let spare = Spare::<Scratches>::new();
         par.try_map(chunks.len(), |chunk| {
             let mut ticker = Ticker::new(&meter);
-            let mut scratches = Scratches::default();
+            let mut scratches = spare.take();
             let mut best = Best::new(limit, compare);
             for a in chunks[chunk].clone() {
                 self.row_into(
@@ -203,6 +208,7 @@ impl<'a> Similarity<'a> {
                     },
                 )?;
             }
+            spare.give(scratches);
             // The order is total, so the best of the bests do not depend on who comes first.
             let mut overall = overall.lock().unwrap_or_else(PoisonError::into_inner);
             best.into_kept()
@@ -215,7 +221,9 @@ impl<'a> Similarity<'a> {
     }
 
     /// The `k` most similar entities of each queried one (all, if `None`), in the order of the
-    /// queries, each list best first and then by index. Memory: 16 bytes a neighbor, and 24 a list.
+    /// queries, each list best first and then by index. Without queries each pair is worked once.
+    /// Memory: 16 bytes a neighbor and 48 a list; without queries also up to 64 MiB for columns of
+    /// popular items, and about 0.5 MiB a thread.
     ///
     /// # Errors
     /// [`SimilarityError::UnknownEntity`]; [`SimilarityError::TooManyPairs`] when the lists together
@@ -238,9 +246,10 @@ impl<'a> Similarity<'a> {
         let meter = Meter::new(control, total);
         let count = AtomicUsize::new(0);
         let max = self.options.max_pairs;
+        let spare = Spare::<Scratches>::new();
         let parts = par.try_map(chunks.len(), |chunk| {
             let mut ticker = Ticker::new(&meter);
-            let mut scratches = Scratches::default();
+            let mut scratches = spare.take();
             let mut lists = Vec::new();
             for i in chunks[chunk].clone() {
                 let a = queries[i as usize];
@@ -263,6 +272,7 @@ impl<'a> Similarity<'a> {
                 }
                 lists.push(list);
             }
+            spare.give(scratches);
             ticker.flush()?;
             Ok(lists)
         })?;
@@ -370,23 +380,6 @@ impl<'a> Similarity<'a> {
     /// Cuts the rows (by position in `rows`) into chunks of about equal work; also all the work.
     /// The cut depends on nothing but the ratings.
     fn plan(&self, rows: impl Iterator<Item = u32>, whole: bool) -> (Vec<Range<u32>>, u64) {
-        self.cut(rows.map(|a| self.work(a, whole)))
-    }
-
-    /// The same by the work of each row.
-    pub(super) fn cut(&self, works: impl Iterator<Item = u64>) -> (Vec<Range<u32>>, u64) {
-        let works: Vec<u64> = works.collect();
-        let total: u64 = works.iter().sum();
-        let target = (total / CHUNKS_MAX).max(CHUNK_WORK_MIN);
-        let mut chunks = Vec::new();
-        let (mut start, mut sum) = (0, 0);
-        for (i, work) in works.iter().enumerate() {
-            sum += work;
-            if sum >= target || i + 1 == works.len() {
-                chunks.push(start..i as u32 + 1);
-                (start, sum) = (i as u32 + 1, 0);
-            }
-        }
-        (chunks, total)
+        cut(rows.map(|a| self.work(a, whole)))
     }
 }

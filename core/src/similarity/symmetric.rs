@@ -11,16 +11,19 @@ use core::ops::Range;
 
 use super::{
     Neighbor, Similarity, SimilarityError,
+    chunks::cut,
     inverted::{BLOCK, Ids, Kind, Scratch, Walk},
     kernel::{Kernel, Scratches},
     lists::Lists,
-    measure::{FIELDS, LANES, Lanes, Measure, N, Own, evaluate},
+    measure::{FIELDS, Lanes, Measure, Own},
     meter::{Meter, Ticker},
+    offers::{Finish, Offers, Passed, Takers},
     packed::PackedWalk,
     popular::{Popular, Sums, TILE},
     screen::Screen,
     select::Keep,
     simd,
+    spare::Spare,
 };
 use crate::{
     control::{Control, Stopped},
@@ -42,9 +45,7 @@ struct Plan<'a> {
     popular: Option<Popular>,
     /// Codes of all ratings, where there are columns.
     codes: &'a [u8],
-    lists: &'a Lists,
-    keep: Keep,
-    screen: Screen,
+    takers: Takers<'a>,
     block: usize,
 }
 
@@ -74,21 +75,6 @@ struct Group {
     /// Sums over a row's columns by tile of the block.
     sums: Vec<Sums>,
     passed: Passed,
-}
-
-/// Pairs that passed the screen, to be evaluated together.
-struct Passed {
-    lanes: Box<Lanes>,
-    ids: Vec<u32>,
-}
-
-impl Default for Passed {
-    fn default() -> Self {
-        Self {
-            lanes: Box::new(Lanes::new()),
-            ids: Vec::with_capacity(LANES),
-        }
-    }
 }
 
 impl Similarity<'_> {
@@ -121,21 +107,25 @@ impl Similarity<'_> {
             block: popular.as_ref().map_or(BLOCK, |_| COLUMN_BLOCK),
             popular,
             codes,
-            lists: &lists,
-            keep,
-            screen: Screen::new(&self.options, self.step, refines),
+            takers: Takers {
+                measure,
+                lists: &lists,
+                keep,
+                screen: Screen::new(&self.options, self.step, refines),
+            },
         };
-        let (chunks, total) = self.cut((0..entities).map(|a| plan.work(a)));
+        let (chunks, total) = cut((0..entities).map(|a| plan.work(a)));
         let meter = Meter::new(control, total);
+        let spare = Spare::<(Scratches, Group)>::new();
         par.try_map(chunks.len(), |chunk| {
             let mut ticker = Ticker::new(&meter);
-            let mut scratches = Scratches::default();
-            let mut group = Group::default();
+            let (mut scratches, mut group) = spare.take();
             let rows = chunks[chunk].clone();
             for first in rows.clone().step_by(ROWS as usize) {
                 let rows = first..rows.end.min(first + ROWS);
                 plan.group(&mut scratches, &mut group, rows, &mut ticker)?;
             }
+            spare.give((scratches, group));
             Ok::<_, SimilarityError>(ticker.flush()?)
         })?;
         drop(plan);
@@ -233,7 +223,8 @@ impl Plan<'_> {
     fn load(&self, group: &mut Group, block: Range<usize>) {
         let len = block.len().next_multiple_of(TILE);
         group.bars.clear();
-        let bar = |b: usize| self.screen.bar(self.lists.bar(b as u32));
+        let takers = &self.takers;
+        let bar = |b: usize| takers.screen.bar(takers.lists.bar(b as u32));
         group.bars.extend(block.clone().map(bar));
         group.bars.resize(len, 0.0);
         group.others.clear();
@@ -294,7 +285,7 @@ impl Plan<'_> {
         let slots = &mut scratch.slots;
         accumulate(&self.walk, kind, cursors, slots, touched, block.end, ticker)?;
         let mut offers = Offers {
-            plan: self,
+            takers: &self.takers,
             a: row.a,
             block: block.start,
             bars: &mut group.bars,
@@ -337,66 +328,6 @@ impl Plan<'_> {
     }
 }
 
-/// Puts a row's sums together, screens them, and offers what passes. Leaves the slots empty.
-struct Finish<'a, 'b, K: Kind> {
-    kind: &'a K,
-    slots: &'a mut [K::Slot],
-    lanes: &'a mut Lanes,
-    sums: Option<&'a [Sums]>,
-    others: &'a [f64],
-    own: Own,
-    /// The entity of the first slot.
-    first: usize,
-    offers: &'a mut Offers<'b>,
-    passed: &'a mut Passed,
-}
-
-impl<K: Kind> simd::Kernel for Finish<'_, '_, K> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let plan = self.offers.plan;
-        let bar = plan.screen.bar(plan.lists.bar(self.offers.a));
-        let place = self.first - self.offers.block;
-        let mut flags = [0; LANES];
-        for (i, slots) in self.slots.chunks_mut(LANES).enumerate() {
-            let (from, len) = (i * LANES, slots.len());
-            self.kind.unpack(slots, &mut self.lanes.sums);
-            slots.fill(K::ZERO);
-            if let Some(sums) = self.sums {
-                let fields = plan.walk.measure.fields();
-                add_sums(&sums[from / TILE..], fields, len, &mut self.lanes.sums);
-            }
-            let bars = &self.offers.bars[place + from..][..len];
-            let others = &self.others[from..][..len];
-            let sides = (self.own, others);
-            if plan
-                .screen
-                .pass(&self.lanes.sums, sides, (bar, bars), &mut flags)
-            {
-                let lanes = (&*self.lanes, others, self.first + from);
-                self.offers.gather(lanes, &flags[..len], self.passed);
-                if !self.passed.ids.is_empty() {
-                    self.offers.take(self.kind, self.passed, self.own);
-                }
-            }
-        }
-    }
-}
-
-/// Adds the sums of tiles to those of their lanes.
-#[inline(always)]
-fn add_sums(tiles: &[Sums], fields: &[usize], len: usize, sums: &mut [[f64; LANES]; FIELDS]) {
-    for &field in fields {
-        for (sums, tile) in sums[field][..len].chunks_exact_mut(TILE).zip(tiles) {
-            for (sum, &added) in sums.iter_mut().zip(&tile[field]) {
-                *sum += f64::from(added);
-            }
-        }
-    }
-}
-
 /// Adds every list's part below `block_end`.
 fn accumulate<K: Kind, C: Control>(
     walk: &Walk<'_>,
@@ -410,109 +341,17 @@ fn accumulate<K: Kind, C: Control>(
     let entities = &walk.inverted.entities;
     let mut added = 0;
     for Cursor { own, list } in cursors {
-        let len = below(&entities[list.clone()], block_end as u32);
-        let part = list.start..list.start + len;
         if let Some(touched) = &mut touched {
-            for &b in &entities[part.clone()] {
+            let later = entities[list.clone()].iter();
+            for &b in later.take_while(|b| (**b as usize) < block_end) {
                 if K::is_zero(&slots[b as usize % BLOCK]) {
                     touched.push(b);
                 }
             }
         }
-        kind.add(*own, part, slots);
-        added += len as u64;
+        let len = kind.add_below(*own, list.clone(), block_end as u32, slots);
         list.start += len;
+        added += len as u64;
     }
     ticker.add(added)
-}
-
-/// How many of an ascending list are below `end`, in O(log of that).
-fn below(list: &[u32], end: u32) -> usize {
-    let mut step = 8;
-    while list.get(step).is_some_and(|&b| b < end) {
-        step *= 2;
-    }
-    let from = if step > 8 { step / 2 } else { 0 };
-    let to = list.len().min(step);
-    from + list[from..to].partition_point(|&b| b < end)
-}
-
-/// Where pairs of a row with entities of a block go.
-struct Offers<'a> {
-    plan: &'a Plan<'a>,
-    a: u32,
-    block: usize,
-    bars: &'a mut [f64],
-    error: Option<SimilarityError>,
-}
-
-impl Offers<'_> {
-    /// Offers one evaluated pair to both lists, if it is to be kept.
-    fn offer(&mut self, lanes: &Lanes, lane: usize, b: u32) {
-        let (common, similarity) = (lanes.sums[N][lane], lanes.values[lane]);
-        if !self.plan.keep.keeps(common, similarity) || self.error.is_some() {
-            return;
-        }
-        let common = common as u32;
-        for (entity, other) in [(self.a, b), (b, self.a)] {
-            let neighbor = Neighbor {
-                entity: other,
-                common,
-                similarity,
-            };
-            match self.plan.lists.offer(entity, neighbor) {
-                Ok(Some(bar)) => {
-                    let place = (entity as usize).checked_sub(self.block);
-                    if let Some(place) = place.and_then(|place| self.bars.get_mut(place)) {
-                        *place = self.plan.screen.bar(bar);
-                    }
-                }
-                Ok(None) => {}
-                Err(error) => self.error = Some(error),
-            }
-        }
-    }
-
-    /// Collects the flagged lanes that stand for later entities than the row's.
-    #[inline(never)]
-    fn gather(
-        &mut self,
-        (lanes, others, first): (&Lanes, &[f64], usize),
-        flags: &[u8],
-        passed: &mut Passed,
-    ) {
-        for (i, eight) in flags.chunks(8).enumerate() {
-            if eight.iter().all(|&flag| flag == 0) {
-                continue;
-            }
-            for (lane, _) in (i * 8..).zip(eight).filter(|(_, flag)| **flag != 0) {
-                let b = (first + lane) as u32;
-                if b <= self.a {
-                    continue;
-                }
-                let to = passed.ids.len();
-                for (to_sums, sums) in passed.lanes.sums.iter_mut().zip(&lanes.sums) {
-                    to_sums[to] = sums[lane];
-                }
-                passed.lanes.other[to] = others[lane];
-                passed.ids.push(b);
-            }
-        }
-    }
-
-    /// Evaluates the pairs that passed the screen and offers them.
-    #[inline(never)]
-    fn take<K: Kind>(&mut self, kind: &K, passed: &mut Passed, own: Own) {
-        let len = passed.ids.len();
-        let ids = Ids {
-            first: 0,
-            list: Some(&passed.ids),
-        };
-        evaluate(self.plan.walk.measure, &mut passed.lanes, len, own);
-        kind.refine(self.a, &ids, &mut passed.lanes, len);
-        for lane in 0..len {
-            self.offer(&passed.lanes, lane, passed.ids[lane]);
-        }
-        passed.ids.clear();
-    }
 }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{control::Unstoppable, id::Key, limits::Limits};
 
-const MEASURES: [Measure; 6] = [
+pub(super) const MEASURES: [Measure; 6] = [
     Measure::Pearson,
     Measure::Cosine,
     Measure::CosineZeroFilled,
@@ -19,9 +19,9 @@ const MEASURES: [Measure; 6] = [
     Measure::EuclideanDistance,
 ];
 
-type Rows = Vec<Vec<(i64, f32)>>;
+pub(super) type Rows = Vec<Vec<(i64, f32)>>;
 
-fn ratings(rows: &Rows) -> Ratings {
+pub(super) fn ratings(rows: &Rows) -> Ratings {
     let rows = rows.iter().enumerate().map(|(a, row)| {
         let row = row.iter().map(|&(item, rating)| (Key::Int(item), rating));
         (Key::Int(a as i64), row)

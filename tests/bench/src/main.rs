@@ -11,6 +11,7 @@ mod queue;
 mod report;
 mod similarity;
 mod twin;
+mod zipf;
 
 use std::path::PathBuf;
 
@@ -67,6 +68,11 @@ fn main() -> anyhow::Result<()> {
         .is_some_and(|first| first == load::stalling::COMMAND)
     {
         return load::stalling::main();
+    }
+    if let [first, arguments @ ..] = &arguments[..]
+        && first == similarity::neighbors::COMMAND
+    {
+        return similarity::neighbors::main(arguments);
     }
     let options = Options::parse();
     if let Some(unknown) = options
