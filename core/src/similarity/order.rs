@@ -222,35 +222,40 @@ const VALUES_MAX: usize = 8;
 /// Sorts entries of equal keys, which are ascending by (a, b). Their values are all equal or very
 /// few, as a rule (what rounding leaves of 1), so this is linear then.
 fn sort_run(run: &mut [(u32, u32)], other: &mut [(u32, u32)], pairs: &[Pair], ascending: bool) {
-    let pair = |entry: &(u32, u32)| &pairs[entry.1 as usize];
-    let bits = |entry: &(u32, u32)| pair(entry).similarity.to_bits();
-    // One entry and a count for each value.
-    let mut values = [((0, 0), 0); VALUES_MAX];
+    let value = |entry: &(u32, u32)| pairs[entry.1 as usize].similarity;
+    let bits = |entry: &(u32, u32)| value(entry).to_bits();
+    let first = run.first().map_or(0, bits);
+    if run.iter().all(|entry| bits(entry) == first) {
+        return;
+    }
+    // Each value with the count of its entries.
+    let mut values = [(0.0f64, 0); VALUES_MAX];
     let mut len = 0;
     for entry in &*run {
         let known = &mut values[..len];
-        if let Some(known) = known.iter_mut().find(|(of, _)| bits(of) == bits(entry)) {
+        if let Some(known) = known.iter_mut().find(|v| v.0.to_bits() == bits(entry)) {
             known.1 += 1;
         } else if len < VALUES_MAX {
-            values[len] = (*entry, 1);
+            values[len] = (value(entry), 1);
             len += 1;
         } else {
+            let pair = |entry: &(u32, u32)| &pairs[entry.1 as usize];
             run.sort_by(|p, q| compare(ascending, pair(p), pair(q)));
             return;
         }
     }
-    if len == 1 {
-        return;
-    }
     let values = &mut values[..len];
-    values.sort_by(|(p, _), (q, _)| compare(ascending, pair(p), pair(q)));
+    values.sort_by(|(p, _), (q, _)| {
+        let order = q.total_cmp(p);
+        if ascending { order.reverse() } else { order }
+    });
     let mut start = 0;
     for (_, count) in &mut *values {
         start += core::mem::replace(count, start);
     }
     let other = &mut other[..run.len()];
     for entry in &*run {
-        let place = values.iter_mut().find(|(of, _)| bits(of) == bits(entry));
+        let place = values.iter_mut().find(|v| v.0.to_bits() == bits(entry));
         if let Some((_, place)) = place {
             other[*place] = *entry;
             *place += 1;
