@@ -16,6 +16,7 @@
 
 mod chunks;
 mod dense;
+mod filled;
 mod float;
 mod input;
 mod inverted;

@@ -5,10 +5,14 @@
 //! and radix-sorted, again in the cache. Every step is stable and O(pairs); beside the result there
 //! is one more copy of the pairs (24 bytes each).
 
-use core::{cmp::Ordering, mem::MaybeUninit, ops::Range};
+use core::{cmp::Ordering, ops::Range};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Pair, spare::Spare};
+use super::{
+    Pair,
+    filled::{Part, filled},
+    spare::Spare,
+};
 use crate::par::Par;
 
 /// First bits of the key: buckets.
@@ -22,9 +26,6 @@ const KEY_BITS: u32 = BUCKET_BITS + 2 * DIGIT_BITS;
 const RADIX_MIN: usize = 128;
 /// Parts of the final order that threads share out, about.
 const GROUPS: usize = 32;
-
-/// Where a pair of the result will be.
-type Place = MaybeUninit<Pair>;
 
 /// A place to be filled.
 pub(super) const NONE: Pair = Pair {
@@ -93,36 +94,18 @@ impl Parted {
 }
 
 /// All pairs of the chunks, which follow each other by (a, b), in order.
-#[expect(
-    unsafe_code,
-    reason = "the threads write the result where it stays; filling it first would be serial"
-)]
 pub(super) fn merge(parts: Vec<Parted>, ascending: bool, par: Par) -> Vec<Pair> {
     let groups = groups(&parts, if par.threads() > 1 { GROUPS } else { 1 });
-    let total = parts.iter().map(|part| part.pairs.len()).sum();
-    let mut merged = Vec::with_capacity(total);
-    let mut rest: &mut [Place] = &mut merged.spare_capacity_mut()[..total];
-    let places = groups.into_iter().map(|buckets| {
-        let len = parts.iter().map(|part| part.between(&buckets).len()).sum();
-        let (places, later) = core::mem::take(&mut rest).split_at_mut(len);
-        rest = later;
-        Mutex::new((buckets, places))
-    });
-    let places: Vec<_> = places.collect();
+    let len = |buckets| parts.iter().map(|part| part.between(buckets).len()).sum();
+    let lens: Vec<_> = groups.iter().map(len).collect();
     let spare = Spare::<Sorter>::new();
-    let written = par.try_map(places.len(), |group| {
-        let mut place = places[group].lock().unwrap_or_else(PoisonError::into_inner);
-        let (buckets, places) = &mut *place;
+    let merged = filled(&lens, par, |group, places| {
         let mut sorter = spare.take();
-        let mut written = 0;
-        for bucket in buckets.clone() {
-            written += sorter.sort(&parts, bucket, ascending, &mut places[written..]);
+        for bucket in groups[group].clone() {
+            sorter.sort(&parts, bucket, ascending, places);
         }
         spare.give(sorter);
-        Ok::<_, core::convert::Infallible>(written)
     });
-    let Ok(written) = written;
-    drop(places);
     // Giving so much memory back takes time, too.
     let parts: Vec<_> = parts
         .into_iter()
@@ -132,12 +115,6 @@ pub(super) fn merge(parts: Vec<Parted>, ascending: bool, par: Par) -> Vec<Pair> 
         *parts[part].lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok::<_, core::convert::Infallible>(())
     });
-    assert_eq!(written.iter().sum::<usize>(), total, "places left empty");
-    // SAFETY: the groups' places follow each other and are `total` in all; a group writes its
-    // places from the first on, at most all of them, and together they wrote `total`.
-    unsafe {
-        merged.set_len(total);
-    }
     merged
 }
 
@@ -168,15 +145,15 @@ struct Sorter {
 }
 
 impl Sorter {
-    /// Puts a bucket of all parts, where pairs come ascending by (a, b), in order into the first
-    /// places; gives how many.
+    /// Puts a bucket of all parts, where pairs come ascending by (a, b), in order into the next
+    /// places.
     fn sort(
         &mut self,
         parts: &[Parted],
         bucket: usize,
         ascending: bool,
-        places: &mut [Place],
-    ) -> usize {
+        places: &mut Part<'_, Pair>,
+    ) {
         let Self {
             keyed,
             other,
@@ -188,7 +165,7 @@ impl Sorter {
         }
         if pairs.len() < RADIX_MIN {
             pairs.sort_by(|p, q| compare(ascending, p, q));
-            return write(pairs.iter(), places);
+            return places.extend(pairs.iter().copied());
         }
         keyed.clear();
         let keys = (0u32..).zip(&*pairs);
@@ -212,7 +189,7 @@ impl Sorter {
             }
             start = end;
         }
-        write(keyed.iter().map(|&(_, i)| &pairs[i as usize]), places)
+        places.extend(keyed.iter().map(|&(_, i)| pairs[i as usize]));
     }
 }
 
@@ -262,16 +239,6 @@ fn sort_run(run: &mut [(u32, u32)], other: &mut [(u32, u32)], pairs: &[Pair], as
         }
     }
     run.copy_from_slice(other);
-}
-
-/// Writes pairs to the first places; gives how many.
-fn write<'a>(pairs: impl Iterator<Item = &'a Pair>, places: &mut [Place]) -> usize {
-    let mut written = 0;
-    for (place, pair) in places.iter_mut().zip(pairs) {
-        place.write(*pair);
-        written += 1;
-    }
-    written
 }
 
 /// One stable pass by one digit; false if all have the same digit and nothing was moved.

@@ -13,8 +13,8 @@ use super::{
 pub(super) const TILE: usize = 64;
 /// Largest code: its square times a few dozen fits in 16 bits.
 const CODE_MAX: u8 = 31;
-/// One addition to a list's slots costs as much as this many cells of one sum (measured with
-/// AVX-512).
+/// One addition to a list's slots costs about as much as this many cells of one sum with AVX-512
+/// (an estimate: the way taken does not show in a result).
 const CELLS_PER_ADDITION: u64 = 48;
 /// Most items with columns: those of 64 entities stay in the first-level cache.
 const WIDTH_MAX: usize = 512;
