@@ -7,6 +7,7 @@ mod distributed;
 mod http;
 mod load;
 mod matrix;
+mod plot;
 mod queue;
 mod report;
 mod similarity;
@@ -36,6 +37,9 @@ pub struct Options {
     /// Also append each case as a JSON line to this file.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Folder that the plots are written to (SVG): bars of each benchmark, cost against size.
+    #[arg(long, default_value = "target/bench")]
+    plots: PathBuf,
     /// Interleaved rounds; the median is reported.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -86,7 +90,10 @@ fn main() -> anyhow::Result<()> {
     let mut report = Report::new(options.json.as_deref())?;
     for (name, run) in BENCHES {
         if options.names.is_empty() || options.names.iter().any(|n| n == name) {
-            run(&options, &mut report)?;
+            let result = run(&options, &mut report);
+            // After each, and after a failure too: a long run is not lost with its last part.
+            report.draw(&options.plots)?;
+            result?;
         }
     }
     report.finish();

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     Options,
+    plot::Curve,
     report::{Report, interleaved},
 };
 
@@ -114,8 +115,16 @@ pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
         );
         for (ours, policy) in [(0, "lru"), (1, "adaptive")] {
             let case = format!("zipf capacity {capacity}, {policy} in shards");
+            let curve = Curve {
+                title: "Zipf 0.99 read-through, two threads",
+                ours: &format!("ours, {policy} in shards"),
+                size_unit: "entries",
+                unit: "ns an access (wall time over the accesses of both)",
+                cost: |million_per_second| 1e3 / million_per_second,
+            };
             for (peer, name) in [(2, "quick_cache"), (3, "moka")] {
-                report.case("cache", &case, UNIT, speeds[ours], name, speeds[peer]);
+                let at = report.at(&curve, capacity);
+                at.case("cache", &case, UNIT, speeds[ours], name, speeds[peer]);
             }
             let (unit, quick) = ("hit ratio", ratios[2]);
             report.case("cache", &case, unit, ratios[ours], "quick_cache", quick);

@@ -5,6 +5,7 @@ use sommos_core::rng::Rng;
 use super::peers::{Adaptive, Lru, LruLocked, Moka, Ours, OursLocked, Quick, ReadThrough, replay};
 use crate::{
     Options,
+    plot::Curve,
     report::{Report, cpu_seconds, interleaved},
     zipf::{EXPONENT, Zipf},
 };
@@ -17,6 +18,15 @@ pub(super) const CASES: [(usize, usize, usize); 3] = [
     (10_000, 2_000_000, 9),
     (1_000_000, 8_000_000, 3),
 ];
+
+/// Of this file's cases; `threads` has its own.
+const CURVE: Curve<'static> = Curve {
+    title: "Zipf 0.99 read-through, one thread",
+    ours: "ours, LRU behind a Mutex",
+    size_unit: "entries",
+    unit: "CPU ns an access",
+    cost: |million_per_second| 1e3 / million_per_second,
+};
 
 /// Keys of a seeded run: ranks scattered over 64 bits (the finalizer of SplitMix64), since real
 /// keys do not come numbered by their popularity.
@@ -123,10 +133,16 @@ fn one_capacity(report: &mut Report, capacity: usize, keys: &[u64], rounds: usiz
         "lru+Mutex",
         lru_locked,
     );
-    report.case("cache", &name("Mutex"), UNIT, locked, "quick_cache", quick);
-    report.case("cache", &name("Mutex"), UNIT, locked, "moka", moka);
+    for (peer, speed) in [("quick_cache", quick), ("moka", moka)] {
+        let at = report.at(&CURVE, capacity);
+        at.case("cache", &name("Mutex"), UNIT, locked, peer, speed);
+    }
     report.case("cache", &name("bare"), UNIT, ours, "quick_cache", quick);
-    report.case(
+    let curve = Curve {
+        ours: "ours, adaptive",
+        ..CURVE
+    };
+    report.at(&curve, capacity).case(
         "cache",
         &name("adaptive"),
         UNIT,

@@ -4,60 +4,62 @@
 use faer::{Accum, MatMut, MatRef, linalg::matmul::matmul};
 use sommos_core::matrix::Element;
 
-/// A type that every peer multiplies.
+/// Rows of the left operand, its columns, columns of the right one.
+pub type Shape = (usize, usize, usize);
+
+/// A type that every peer multiplies; operands are row-major.
 pub trait Peers: Element {
     /// faer, over `threads`.
-    fn faer(n: usize, a: &[Self], b: &[Self], threads: usize) -> Vec<Self>;
+    fn faer(shape: Shape, a: &[Self], b: &[Self], threads: usize) -> Vec<Self>;
     /// gemm, over `threads`.
-    fn gemm(n: usize, a: &[Self], b: &[Self], threads: usize) -> Vec<Self>;
+    fn gemm(shape: Shape, a: &[Self], b: &[Self], threads: usize) -> Vec<Self>;
     /// matrixmultiply, in one thread.
-    fn matrixmultiply(n: usize, a: &[Self], b: &[Self]) -> Vec<Self>;
+    fn matrixmultiply(shape: Shape, a: &[Self], b: &[Self]) -> Vec<Self>;
 }
 
 macro_rules! impl_peers {
     ($type:ty, $matrixmultiply:path) => {
         impl Peers for $type {
-            fn faer(n: usize, a: &[Self], b: &[Self], threads: usize) -> Vec<Self> {
-                let mut out = vec![0.0; n * n];
+            fn faer((m, k, n): Shape, a: &[Self], b: &[Self], threads: usize) -> Vec<Self> {
+                let mut out = vec![0.0; m * n];
                 let par = match threads {
                     1 => faer::Par::Seq,
                     _ => faer::Par::rayon(threads),
                 };
                 matmul(
-                    MatMut::from_row_major_slice_mut(&mut out, n, n),
+                    MatMut::from_row_major_slice_mut(&mut out, m, n),
                     Accum::Replace,
-                    MatRef::from_row_major_slice(a, n, n),
-                    MatRef::from_row_major_slice(b, n, n),
+                    MatRef::from_row_major_slice(a, m, k),
+                    MatRef::from_row_major_slice(b, k, n),
                     1.0,
                     par,
                 );
                 out
             }
 
-            fn gemm(n: usize, a: &[Self], b: &[Self], threads: usize) -> Vec<Self> {
-                assert!(a.len() == n * n && b.len() == n * n);
-                let mut out = vec![0.0; n * n];
-                let stride = n as isize;
+            fn gemm((m, k, n): Shape, a: &[Self], b: &[Self], threads: usize) -> Vec<Self> {
+                assert!(a.len() == m * k && b.len() == k * n);
+                let mut out = vec![0.0; m * n];
                 let par = match threads {
                     1 => gemm::Parallelism::None,
                     _ => gemm::Parallelism::Rayon(threads),
                 };
-                // SAFETY: three slices of n * n elements, row-major.
+                // SAFETY: slices of m * k, k * n and m * n elements, row-major.
                 unsafe {
                     gemm::gemm(
+                        m,
                         n,
-                        n,
-                        n,
+                        k,
                         out.as_mut_ptr(),
                         1,
-                        stride,
+                        n as isize,
                         false,
                         a.as_ptr(),
                         1,
-                        stride,
+                        k as isize,
                         b.as_ptr(),
                         1,
-                        stride,
+                        n as isize,
                         0.0,
                         1.0,
                         false,
@@ -69,26 +71,25 @@ macro_rules! impl_peers {
                 out
             }
 
-            fn matrixmultiply(n: usize, a: &[Self], b: &[Self]) -> Vec<Self> {
-                assert!(a.len() == n * n && b.len() == n * n);
-                let mut out = vec![0.0; n * n];
-                let stride = n as isize;
-                // SAFETY: three slices of n * n elements, row-major.
+            fn matrixmultiply((m, k, n): Shape, a: &[Self], b: &[Self]) -> Vec<Self> {
+                assert!(a.len() == m * k && b.len() == k * n);
+                let mut out = vec![0.0; m * n];
+                // SAFETY: slices of m * k, k * n and m * n elements, row-major.
                 unsafe {
                     $matrixmultiply(
-                        n,
-                        n,
+                        m,
+                        k,
                         n,
                         1.0,
                         a.as_ptr(),
-                        stride,
+                        k as isize,
                         1,
                         b.as_ptr(),
-                        stride,
+                        n as isize,
                         1,
                         0.0,
                         out.as_mut_ptr(),
-                        stride,
+                        n as isize,
                         1,
                     );
                 }
