@@ -231,6 +231,16 @@ impl Csr {
         }
     }
 
+    /// Appends the rows of a matrix of this shape, whose first comes after our last.
+    pub(super) fn append(&mut self, rows: &Self) {
+        let before = self.values.len() as u32;
+        self.row_ids.extend_from_slice(&rows.row_ids);
+        let ends = rows.row_ends.iter().map(|end| before + end);
+        self.row_ends.extend(ends);
+        self.col_ids.extend_from_slice(&rows.col_ids);
+        self.values.extend_from_slice(&rows.values);
+    }
+
     pub(super) fn shrink(&mut self) {
         self.row_ids.shrink_to_fit();
         self.row_ends.shrink_to_fit();

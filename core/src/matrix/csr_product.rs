@@ -1,9 +1,17 @@
 //! Products with a sparse left operand.
 
-use super::{Csr, Matrix, MatrixError, product::ProductLimits, product::Work};
+use super::{
+    Csr, Matrix, MatrixError,
+    add_rows::add_rows,
+    fresh::zeros,
+    gemm::{Tile, Tiles},
+    product::{ProductLimits, Work},
+    row_sums::RowSums,
+};
 use crate::{
     control::{Control, Stopped},
     par::Par,
+    similarity::simd::{Kernel, dispatch},
 };
 
 /// Chunks that the rows are cut into at most; of the matrix alone, never of the threads.
@@ -12,10 +20,6 @@ const CHUNKS: usize = 64;
 const CHUNK_ROWS: usize = 64;
 /// Multiply-adds between two checkpoints, about a millisecond of scattered additions.
 const STEP: u64 = 1 << 20;
-/// Up to this many columns a row is summed in a dense buffer (16 bytes a column and thread);
-/// above it by sorting its terms.
-const DENSE_COLS: usize = 1 << 20;
-
 /// `a * b` with `a` sparse. O(entries(a)·cols(b)) time.
 ///
 /// # Errors
@@ -34,27 +38,59 @@ pub fn csr_times_dense(
     let total = (a.entries() as u64).saturating_mul(n as u64);
     check_work(total, limits)?;
     let work = Work::new(control, total);
-    let mut data = vec![0.0; len];
+    let mut data = zeros::<f64>(len);
     let chunk_rows = chunk_len(a.rows());
-    let tiles = super::gemm::Tiles::new(&mut data, (a.rows(), n), (chunk_rows, n));
+    let tiles = Tiles::new(&mut data, (a.rows(), n), (chunk_rows, n));
     par.try_map(tiles.len(), |chunk| {
-        let Some(mut tile) = tiles.claim(chunk) else {
+        let Some(tile) = tiles.claim(chunk) else {
             return Ok(());
         };
-        let mut steps = Steps::new(&work);
-        for slot in slots_of_rows(a, tile.row, tile.row + tile.rows) {
-            let (ids, values) = a.slot(slot);
-            let out = tile.row_mut(a.slot_row(slot) - chunk * chunk_rows);
-            for (&col, &x) in ids.iter().zip(values) {
-                let row = &b.as_slice()[col as usize * n..][..n];
-                out.iter_mut().zip(row).for_each(|(out, y)| *out += x * y);
-                steps.add(n as u64)?;
-            }
-        }
-        steps.finish()
+        let steps = Steps::new(&work);
+        dispatch(RowsTimesDense { a, b, tile, steps })
     })?;
     drop(tiles);
     Ok(Matrix::from_parts(a.rows(), n, data))
+}
+
+/// The rows of one tile, zeroed before, in the order of the entries: the same bits for every width
+/// of vectors.
+struct RowsTimesDense<'a, 'c, C: ?Sized> {
+    a: &'a Csr,
+    b: &'a Matrix<f64>,
+    tile: Tile<'a, f64>,
+    steps: Steps<'a, 'c, C>,
+}
+
+impl<C: Control + ?Sized> Kernel for RowsTimesDense<'_, '_, C> {
+    type Output = Result<(), Stopped>;
+
+    #[inline(always)]
+    fn run(mut self) -> Self::Output {
+        let (n, b) = (self.b.cols(), self.b.as_slice());
+        // Entries between two checkpoints, in whole groups of four.
+        let piece = (STEP as usize / n / 4).max(1) * 4;
+        let first = self.tile.row;
+        for slot in slots_of_rows(self.a, first, first + self.tile.rows) {
+            let (ids, values) = self.a.slot(slot);
+            let out = self.tile.row_mut(self.a.slot_row(slot) - first);
+            for (ids, values) in ids.chunks(piece).zip(values.chunks(piece)) {
+                match out {
+                    [sum] => add_scalars(sum, ids, values, b),
+                    _ => add_rows(out, values, ids.iter().map(|&id| id as usize), b, (0, n)),
+                }
+                self.steps.add((ids.len() * n) as u64)?;
+            }
+        }
+        self.steps.finish()
+    }
+}
+
+/// `sum += values[i] * b[ids[i]]` for each `i` in turn.
+#[inline(always)]
+fn add_scalars(sum: &mut f64, ids: &[u32], values: &[f64], b: &[f64]) {
+    for (&id, &x) in ids.iter().zip(values) {
+        *sum += x * b[id as usize];
+    }
 }
 
 /// `a * b`, both sparse, by Gustavson's row-wise method (ACM TOMS 4(3), 1978). O(multiply-adds)
@@ -84,12 +120,10 @@ pub fn csr_times_csr(
         let first = chunk * slots;
         sum_rows(a, b, first..a.slots().min(first + slots), limits, &work)
     })?;
-    let count = chunks.iter().map(Vec::len).sum();
+    let count = chunks.iter().map(Csr::entries).sum();
     out.check_entries(count, limits.elements)?;
     out.reserve(count);
-    for (key, value) in chunks.into_iter().flatten() {
-        out.push(key, value, 0.0);
-    }
+    chunks.iter().for_each(|rows| out.append(rows));
     out.shrink();
     Ok(out)
 }
@@ -144,93 +178,24 @@ fn sum_rows<C: Control + ?Sized>(
     slots: std::ops::Range<usize>,
     limits: &ProductLimits,
     work: &Work<'_, C>,
-) -> Result<Vec<(u64, f64)>, MatrixError> {
+) -> Result<Csr, MatrixError> {
     let mut steps = Steps::new(work);
     let mut sums = RowSums::new(b.cols());
-    let mut out = Vec::new();
+    let mut out = Csr::new(a.rows(), b.cols())?;
     for slot in slots {
         let (ids, values) = a.slot(slot);
         for (&col, &x) in ids.iter().zip(values) {
             let (cols, ys) = b.row_entries(col);
-            for (&col, &y) in cols.iter().zip(ys) {
-                sums.add(col, x * y);
-            }
+            sums.add(cols, ys, x);
             steps.add(cols.len() as u64)?;
         }
         let row = (a.slot_row(slot) as u64) << 32;
-        sums.drain(|col, sum| {
-            if sum != 0.0 {
-                out.push((row | u64::from(col), sum));
-            }
-        });
-        if out.len() > limits.elements {
-            return Err(MatrixError::TooLarge {
-                rows: out.len(),
-                cols: 1,
-                limit: limits.elements,
-            });
-        }
+        sums.drain(|col, sum| out.push(row | u64::from(col), sum, 0.0));
+        // A row end that overflowed within the row goes with the error.
+        out.check_entries(out.entries(), limits.elements)?;
     }
     steps.finish()?;
     Ok(out)
-}
-
-/// The sums of one row by column.
-enum RowSums {
-    Dense {
-        sums: Vec<f64>,
-        seen: Vec<bool>,
-        cols: Vec<u32>,
-    },
-    Sorted(Vec<(u32, f64)>),
-}
-
-impl RowSums {
-    fn new(cols: usize) -> Self {
-        if cols > DENSE_COLS {
-            return Self::Sorted(Vec::new());
-        }
-        Self::Dense {
-            sums: vec![0.0; cols],
-            seen: vec![false; cols],
-            cols: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, col: u32, term: f64) {
-        match self {
-            Self::Sorted(terms) => terms.push((col, term)),
-            Self::Dense { sums, seen, cols } => {
-                let at = col as usize;
-                if !seen[at] {
-                    seen[at] = true;
-                    cols.push(col);
-                }
-                sums[at] += term;
-            }
-        }
-    }
-
-    /// Gives every sum, columns ascending, and is empty again.
-    fn drain(&mut self, mut take: impl FnMut(u32, f64)) {
-        match self {
-            Self::Sorted(terms) => {
-                // Stable: the terms of a column are added in the order they came.
-                terms.sort_by_key(|t| t.0);
-                for terms in terms.chunk_by(|a, b| a.0 == b.0) {
-                    take(terms[0].0, terms.iter().map(|t| t.1).sum());
-                }
-                terms.clear();
-            }
-            Self::Dense { sums, seen, cols } => {
-                cols.sort_unstable();
-                for col in cols.drain(..) {
-                    seen[col as usize] = false;
-                    take(col, std::mem::take(&mut sums[col as usize]));
-                }
-            }
-        }
-    }
 }
 
 /// Counts small pieces of work and asks the control once in [`STEP`].
@@ -290,22 +255,6 @@ mod tests {
             prop_assert_eq!(&mixed, &dense);
             let sparse = csr_times_csr(&sa, &sb, &LIMITS, Par::Seq, &Unstoppable).unwrap();
             prop_assert_eq!(&sparse, &Csr::from_dense(&dense).unwrap());
-        }
-
-        #[test]
-        fn sorted_and_dense_sums_are_the_same(
-            terms in prop::collection::vec((0u32..50, -4i8..4), 0..200),
-        ) {
-            let mut sorted = RowSums::Sorted(Vec::new());
-            let mut dense = RowSums::new(50);
-            let mut totals = [Vec::new(), Vec::new()];
-            for (col, term) in terms {
-                sorted.add(col, f64::from(term));
-                dense.add(col, f64::from(term));
-            }
-            sorted.drain(|c, s| totals[0].push((c, s)));
-            dense.drain(|c, s| totals[1].push((c, s)));
-            prop_assert_eq!(&totals[0], &totals[1]);
         }
     }
 

@@ -14,14 +14,17 @@
 //! `ε` 2⁻²⁴ for f32, 2⁻⁵³ for f64 (Higham, Accuracy and Stability of Numerical Algorithms, §3.5).
 //! Products of integers whose sums stay below 2²⁴ (f32) or 2⁵³ (f64) are exact everywhere.
 
+mod add_rows;
 mod csr;
 mod csr_product;
 mod dense;
+mod fresh;
 mod gemm;
 mod npy;
 #[cfg(any(test, not(feature = "native-gemm")))]
 mod panel;
 mod product;
+mod row_sums;
 mod rows;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
     Element, Matrix, MatrixError, checked_len,
+    fresh::zeros,
     gemm::{Block, Tile, Tiles},
 };
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
     par::Par,
 };
 
-/// Largest sides of a tile. Fewer columns cost nothing (half and quarter columns measured the same
+/// Largest sides of a tile of a result that has more of both. Fewer columns cost nothing (half and quarter columns measured the same
 /// as one call over the whole matrix), fewer rows do: 256 rows 3 %, 128 rows 8 %.
 const TILE_ROWS: usize = 1024;
 const TILE_COLS: usize = 256;
@@ -99,7 +100,7 @@ pub fn multiply<T: Element>(
 ) -> Result<Matrix<T>, MatrixError> {
     check_shapes(a, b)?;
     let len = limits.check(a.rows(), a.cols(), b.cols())?;
-    let mut out = Matrix::from_parts(a.rows(), b.cols(), vec![T::ZERO; len]);
+    let mut out = Matrix::from_parts(a.rows(), b.cols(), zeros(len));
     fill(a, b, &mut out, par, control)?;
     Ok(out)
 }
@@ -143,9 +144,15 @@ fn check_shapes<T: Element>(a: &Matrix<T>, b: &Matrix<T>) -> Result<(), MatrixEr
     })
 }
 
-/// Sides of the tiles of an `m` x `n` result: of the shape alone, never of the threads.
+/// Sides of the tiles of an `m` x `n` result: of the shape alone, never of the threads. Thin ones
+/// are longer, so that a row stays whole (a quarter of a row at a time takes 1 x 1000 by 1000 x
+/// 1000 twice as long) and the right side is packed seldom.
 fn tile_shape(m: usize, k: usize, n: usize) -> (usize, usize) {
-    let (mut rows, mut cols) = (m.min(TILE_ROWS), n.min(TILE_COLS));
+    let area = TILE_ROWS * TILE_COLS;
+    let mut cols = n.min(area / m.clamp(1, TILE_ROWS));
+    let most = m.min(area / cols.max(1)).max(1);
+    // As even as can be.
+    let mut rows = m.div_ceil(m.div_ceil(most));
     loop {
         let tiles = m.div_ceil(rows) * n.div_ceil(cols);
         let half = rows * cols / 2 * k.min(DEPTH);

@@ -32,7 +32,7 @@ mod prepared;
 mod ratings;
 mod screen;
 mod select;
-mod simd;
+pub(crate) mod simd;
 mod spare;
 mod symmetric;
 #[cfg(test)]

@@ -1,19 +1,19 @@
 //! Runs a kernel compiled for the widest vectors of this processor. With `filled` the only
-//! unsafe code of the similarity module.
+//! unsafe code of the similarity module; the sparse products run through it too.
 //!
 //! Kernels are plain loops that the compiler vectorizes. No fused multiply-add is enabled, so every
 //! variant gives the same bits. In wasm the variant is chosen at build time (`+simd128`).
 #![allow(unsafe_code)]
 
 /// A computation whose `run` is `#[inline(always)]`, as everything hot that it calls must be.
-pub(super) trait Kernel {
+pub(crate) trait Kernel {
     type Output;
     fn run(self) -> Self::Output;
 }
 
 /// Runs it with AVX-512, AVX2 or the build's own instructions.
 #[inline]
-pub(super) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
+pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f")
