@@ -231,6 +231,25 @@ impl Csr {
         }
     }
 
+    /// Appends an entry of a row that [`Csr::end_row`] ends, after the others of it; zeros are left
+    /// out.
+    #[inline]
+    pub(super) fn push_in_row(&mut self, col: u32, value: f64) {
+        if value != 0.0 {
+            self.col_ids.push(col);
+            self.values.push(value);
+        }
+    }
+
+    /// Ends a row, after all others; one without entries is left out.
+    pub(super) fn end_row(&mut self, row: u32) {
+        let end = self.values.len() as u32;
+        if end != self.row_ends.last().copied().unwrap_or(0) {
+            self.row_ids.push(row);
+            self.row_ends.push(end);
+        }
+    }
+
     /// Appends the rows of a matrix of this shape, whose first comes after our last.
     pub(super) fn append(&mut self, rows: &Self) {
         let before = self.values.len() as u32;

@@ -73,24 +73,32 @@ impl<C: Control + ?Sized> Kernel for RowsTimesDense<'_, '_, C> {
         for slot in slots_of_rows(self.a, first, first + self.tile.rows) {
             let (ids, values) = self.a.slot(slot);
             let out = self.tile.row_mut(self.a.slot_row(slot) - first);
-            for (ids, values) in ids.chunks(piece).zip(values.chunks(piece)) {
-                match out {
-                    [sum] => add_scalars(sum, ids, values, b),
-                    _ => add_rows(out, values, ids.iter().map(|&id| id as usize), b, (0, n)),
-                }
-                self.steps.add((ids.len() * n) as u64)?;
+            let mut rest = (ids, values);
+            // Not `chunks`, whose divisions would cost more than a short row.
+            while rest.0.len() > piece {
+                let (ids, values) = (rest.0.split_at(piece), rest.1.split_at(piece));
+                add_entries(out, ids.0, values.0, b);
+                self.steps.add((piece * n) as u64)?;
+                rest = (ids.1, values.1);
             }
+            add_entries(out, rest.0, rest.1, b);
+            self.steps.add((rest.0.len() * n) as u64)?;
         }
         self.steps.finish()
     }
 }
 
-/// `sum += values[i] * b[ids[i]]` for each `i` in turn.
+/// `out += values[i] * (row ids[i] of b)` for each `i` in turn.
 #[inline(always)]
-fn add_scalars(sum: &mut f64, ids: &[u32], values: &[f64], b: &[f64]) {
-    for (&id, &x) in ids.iter().zip(values) {
-        *sum += x * b[id as usize];
+fn add_entries(out: &mut [f64], ids: &[u32], values: &[f64], b: &[f64]) {
+    if let [sum] = out {
+        for (&id, &x) in ids.iter().zip(values) {
+            *sum += x * b[id as usize];
+        }
+        return;
     }
+    let n = out.len();
+    add_rows(out, values, ids.iter().map(|&id| id as usize), b, (0, n));
 }
 
 /// `a * b`, both sparse, by Gustavson's row-wise method (ACM TOMS 4(3), 1978). O(multiply-adds)
@@ -115,7 +123,9 @@ pub fn csr_times_csr(
     }
     check_work(total, limits)?;
     let work = Work::new(control, total);
-    let slots = chunk_len(a.slots());
+    // Each chunk clears a place a column: not more chunks than pay for that with as many terms.
+    let most = usize::try_from(total / b.cols() as u64).unwrap_or(usize::MAX);
+    let slots = chunk_len(a.slots()).max(a.slots().div_ceil(most.max(1)));
     let chunks = par.try_map(a.slots().div_ceil(slots), |chunk| {
         let first = chunk * slots;
         sum_rows(a, b, first..a.slots().min(first + slots), limits, &work)
@@ -189,8 +199,8 @@ fn sum_rows<C: Control + ?Sized>(
             sums.add(cols, ys, x);
             steps.add(cols.len() as u64)?;
         }
-        let row = (a.slot_row(slot) as u64) << 32;
-        sums.drain(|col, sum| out.push(row | u64::from(col), sum, 0.0));
+        sums.drain(|col, sum| out.push_in_row(col, sum));
+        out.end_row(a.slot_row(slot) as u32);
         // A row end that overflowed within the row goes with the error.
         out.check_entries(out.entries(), limits.elements)?;
     }
