@@ -172,15 +172,20 @@ impl Csr {
         (ids, self.values.get(start..end).unwrap_or_default())
     }
 
-    /// Row `row`, empty when it has no entries.
-    pub(super) fn row_entries(&self, row: u32) -> (&[u32], &[f64]) {
-        match self.row_ids.get(row as usize) {
-            Some(&id) if id == row => self.slot(row as usize),
-            _ => match self.row_ids.binary_search(&row) {
-                Ok(slot) => self.slot(slot),
-                Err(_) => (&[], &[]),
-            },
-        }
+    /// For many look-ups of rows by number.
+    pub(super) fn by_row(&self) -> ByRow<'_> {
+        // A place a row pays unless nearly all rows are empty.
+        let starts = (self.slots() >= self.rows() / 8).then(|| {
+            let mut starts = Vec::with_capacity(self.rows() + 1);
+            let mut end = 0;
+            for (&row, &row_end) in self.row_ids.iter().zip(&self.row_ends) {
+                starts.resize(row as usize + 1, end);
+                end = row_end;
+            }
+            starts.resize(self.rows() + 1, end);
+            starts
+        });
+        ByRow { csr: self, starts }
     }
 
     /// Row in the upper half, column in the lower: the order of the entries.
@@ -273,5 +278,55 @@ impl Csr {
             let key = move |&col: &u32| (row as u64) << 32 | u64::from(col);
             ids.iter().map(key).zip(values.iter().copied())
         })
+    }
+}
+
+/// Rows of a [`Csr`] by number; 4 bytes a row unless nearly all are empty.
+pub(super) struct ByRow<'a> {
+    csr: &'a Csr,
+    /// Where the entries of each row start; the next row's start is their end.
+    starts: Option<Vec<u32>>,
+}
+
+impl<'a> ByRow<'a> {
+    pub(super) fn csr(&self) -> &'a Csr {
+        self.csr
+    }
+
+    /// Row `row`, empty when it has no entries.
+    #[inline]
+    pub(super) fn get(&self, row: u32) -> (&'a [u32], &'a [f64]) {
+        let csr = self.csr;
+        let Some(starts) = &self.starts else {
+            let slot = csr.row_ids.binary_search(&row);
+            return slot.map_or((&[], &[]), |slot| csr.slot(slot));
+        };
+        let range = match starts.get(row as usize..).unwrap_or_default() {
+            [start, end, ..] => *start as usize..*end as usize,
+            _ => 0..0,
+        };
+        let ids = csr.col_ids.get(range.clone()).unwrap_or_default();
+        (ids, csr.values.get(range).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_by_number_are_those_of_the_list() {
+        for rows in [20, 20_000] {
+            let entries = [(0, 1, 1.0), (3, 0, 2.0), (3, 2, 3.0), (9, 1, 4.0)];
+            let csr = Csr::from_entries(rows, 3, &entries, 10).unwrap();
+            let by_row = csr.by_row();
+            assert_eq!(by_row.starts.is_some(), rows == 20);
+            assert_eq!(by_row.get(0), (&[1][..], &[1.0][..]));
+            assert_eq!(by_row.get(3), (&[0, 2][..], &[2.0, 3.0][..]));
+            assert_eq!(by_row.get(9), (&[1][..], &[4.0][..]));
+            for empty in [1, 4, 10, 19, u32::MAX] {
+                assert!(by_row.get(empty).0.is_empty(), "{empty} of {rows}");
+            }
+        }
     }
 }

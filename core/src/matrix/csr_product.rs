@@ -3,6 +3,7 @@
 use super::{
     Csr, Matrix, MatrixError,
     add_rows::add_rows,
+    csr::ByRow,
     fresh::zeros,
     gemm::{Tile, Tiles},
     product::{ProductLimits, Work},
@@ -92,9 +93,12 @@ impl<C: Control + ?Sized> Kernel for RowsTimesDense<'_, '_, C> {
 #[inline(always)]
 fn add_entries(out: &mut [f64], ids: &[u32], values: &[f64], b: &[f64]) {
     if let [sum] = out {
+        // In a register: through memory each addition would wait for the store before it.
+        let mut total = *sum;
         for (&id, &x) in ids.iter().zip(values) {
-            *sum += x * b[id as usize];
+            total += x * b[id as usize];
         }
+        *sum = total;
         return;
     }
     let n = out.len();
@@ -116,9 +120,10 @@ pub fn csr_times_csr(
 ) -> Result<Csr, MatrixError> {
     check_shapes(a, (b.rows(), b.cols()))?;
     let mut out = Csr::new(a.rows(), b.cols())?;
+    let rows = b.by_row();
     let mut total = 0u64;
     for (_, ids, _) in a.iter_rows() {
-        let terms = ids.iter().map(|&col| b.row_entries(col).0.len() as u64);
+        let terms = ids.iter().map(|&col| rows.get(col).0.len() as u64);
         total = total.saturating_add(terms.sum());
     }
     check_work(total, limits)?;
@@ -128,7 +133,7 @@ pub fn csr_times_csr(
     let slots = chunk_len(a.slots()).max(a.slots().div_ceil(most.max(1)));
     let chunks = par.try_map(a.slots().div_ceil(slots), |chunk| {
         let first = chunk * slots;
-        sum_rows(a, b, first..a.slots().min(first + slots), limits, &work)
+        sum_rows(a, &rows, first..a.slots().min(first + slots), limits, &work)
     })?;
     let count = chunks.iter().map(Csr::entries).sum();
     out.check_entries(count, limits.elements)?;
@@ -184,18 +189,18 @@ fn slots_of_rows(a: &Csr, from: usize, to: usize) -> std::ops::Range<usize> {
 
 fn sum_rows<C: Control + ?Sized>(
     a: &Csr,
-    b: &Csr,
+    b: &ByRow<'_>,
     slots: std::ops::Range<usize>,
     limits: &ProductLimits,
     work: &Work<'_, C>,
 ) -> Result<Csr, MatrixError> {
     let mut steps = Steps::new(work);
-    let mut sums = RowSums::new(b.cols());
-    let mut out = Csr::new(a.rows(), b.cols())?;
+    let mut sums = RowSums::new(b.csr().cols());
+    let mut out = Csr::new(a.rows(), b.csr().cols())?;
     for slot in slots {
         let (ids, values) = a.slot(slot);
         for (&col, &x) in ids.iter().zip(values) {
-            let (cols, ys) = b.row_entries(col);
+            let (cols, ys) = b.get(col);
             sums.add(cols, ys, x);
             steps.add(cols.len() as u64)?;
         }
