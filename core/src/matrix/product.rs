@@ -29,9 +29,9 @@ pub(super) const DEPTH: usize = if cfg!(feature = "native-gemm") {
     512
 };
 
-/// Multiply-adds below which a tile is not halved to make at least [`FEW`] of them: 60 µs of work,
-/// ten times what handing it to a thread costs.
-const TILE_SMALL: usize = 8 << 20;
+/// Multiply-adds below which a tile is not halved to make at least [`FEW`] of them: 20 to 40 µs of
+/// work, several times what handing it to a thread costs.
+const TILE_SMALL: usize = 1 << 20;
 const FEW: usize = 4;
 
 /// What one product may cost.
