@@ -76,7 +76,7 @@ impl ShardedCache {
                 *last = std::mem::take(met);
             }
         }
-        count.max(1)
+        swept.met.max(1)
     }
 }
 

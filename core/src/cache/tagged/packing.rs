@@ -58,12 +58,11 @@ use crate::{
 
 pub use packer::Packer;
 
-/// What an entry of [`Kept`] is charged beside its value, bytes: the mark.
+/// What an entry of [`Kept`] is charged beside its value, bytes: the mark. A packed value takes the
+/// place of one of 32 bytes, as `bytes::Bytes` is, and its own bytes elsewhere.
 pub const PACKING_WORD_BYTES: u64 = 8;
 /// Values shorter than this stay as they are: what is saved would be less than what packing costs.
 const VALUE_BYTES_MIN: usize = 128;
-/// What a packed value occupies beside its bytes: [`Packed`] and the allocator's part.
-const PACKED_BYTES: usize = size_of::<Packed>() + 16;
 
 /// A value of bytes as the cache keeps it. A clone of `V` must share its bytes, as one of
 /// `Arc<[u8]>` or `bytes::Bytes` does: where it copies them, nothing is ever packed.
@@ -73,7 +72,7 @@ pub struct Kept<V>(State<V>);
 #[derive(Debug, Clone)]
 enum State<V> {
     Plain { value: V, used: bool },
-    Packed(Box<Packed>),
+    Packed(Packed),
 }
 
 #[derive(Debug, Clone)]
@@ -81,14 +80,14 @@ struct Packed {
     dictionary: Arc<Dictionary>,
     block: Box<[u8]>,
     /// Bytes when unpacked.
-    len: usize,
+    len: u32,
     /// By how much the entry's charge was lowered, bytes.
-    saved: u64,
+    saved: u32,
 }
 
 impl Packed {
     fn unpack<V: From<Vec<u8>>>(&self) -> Option<V> {
-        let plain = self.dictionary.unpack(&self.block, self.len);
+        let plain = self.dictionary.unpack(&self.block, self.len as usize);
         plain.ok().map(V::from)
     }
 }
@@ -119,6 +118,8 @@ pub struct ColdPacked<V> {
 pub struct Swept<V> {
     /// Values to pack.
     pub cold: Vec<Cold<V>>,
+    /// Entries that it looked at.
+    pub met: usize,
     /// Where to go on; 0 when all entries have been met.
     pub next: usize,
     /// Entries that are packed.
@@ -167,6 +168,7 @@ where
         let (from, to) = (from.min(all), from.saturating_add(count).min(all));
         let mut swept = Swept {
             cold: Vec::new(),
+            met: to - from,
             next: if to == all { 0 } else { to },
             packed: 0,
             saved_bytes: 0,
@@ -178,7 +180,7 @@ where
             match &mut node.value.value.0 {
                 State::Packed(packed) => {
                     swept.packed += 1;
-                    swept.saved_bytes += packed.saved;
+                    swept.saved_bytes += u64::from(packed.saved);
                 }
                 State::Plain { value, used } => {
                     if !core::mem::take(used) && value.as_ref().len() >= VALUE_BYTES_MIN {
@@ -201,23 +203,26 @@ where
         let Some(node) = self.cache.nodes.get_mut(cold.slot as usize) else {
             return false;
         };
-        let len = cold.value.as_ref().len();
+        let Ok(len) = u32::try_from(cold.value.as_ref().len()) else {
+            return false;
+        };
         match &node.value.value.0 {
             // The cold one shares the bytes, so that no other value can lie where they do.
             State::Plain { value, used: false } if same(value, &cold.value) => {}
             _ => return false,
         }
-        let saved = (len - (block.len() + PACKED_BYTES).min(len)) as u64;
-        let saved = saved.min(node.charge);
-        node.charge -= saved;
-        node.value.value = Kept(State::Packed(Box::new(Packed {
+        // Shorter by a quarter at least, and the charge counts the value.
+        let saved = (len as usize).saturating_sub(block.len()) as u64;
+        let saved = saved.min(node.charge) as u32;
+        node.charge -= u64::from(saved);
+        node.value.value = Kept(State::Packed(Packed {
             dictionary,
             block,
             len,
             saved,
-        })));
+        }));
         let charge = node.charge;
-        self.cache.weight_bytes -= saved;
+        self.cache.weight_bytes -= u64::from(saved);
         self.cache.policy.reweigh(cold.slot, charge);
         true
     }
@@ -239,7 +244,7 @@ where
         let State::Packed(packed) = &node.value.value.0 else {
             return None;
         };
-        let saved = packed.saved;
+        let saved = u64::from(packed.saved);
         let Some(value) = packed.unpack::<V>() else {
             // Not with memory that works: but a value that cannot be read is none.
             self.cache.discard(slot, Removal::Evicted);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cold, ColdPacked, PACKED_BYTES};
+use super::{Cold, ColdPacked};
 use crate::compress::Dictionary;
 
 /// Most bytes of the dictionary: a quarter of LZ4's reach, for what it costs in time.
@@ -91,7 +91,7 @@ impl Packer {
 fn pack<V: AsRef<[u8]>>(cold: Cold<V>, dictionary: &Arc<Dictionary>) -> Option<ColdPacked<V>> {
     let value = cold.value.as_ref();
     let block = dictionary.pack(value);
-    let worth_it = (block.len() + PACKED_BYTES) * 4 <= value.len() * 3;
+    let worth_it = block.len() * 4 <= value.len() * 3;
     worth_it.then(|| ColdPacked {
         cold,
         dictionary: Arc::clone(dictionary),

@@ -233,3 +233,11 @@ fn agrees_with_a_map() {
         assert_eq!(cache.stats().memory_usage, 0);
     }
 }
+
+#[test]
+fn a_packed_value_takes_no_more_room_in_its_entry_than_a_plain_one_of_32_bytes() {
+    assert_eq!(
+        size_of::<Kept<[usize; 4]>>(),
+        size_of::<[usize; 4]>() + PACKING_WORD_BYTES as usize
+    );
+}
