@@ -5,7 +5,13 @@ use std::path::{Path, PathBuf};
 
 use crate::shell::{Step, root};
 
-const PYTHON_PACKAGES: [&str; 2] = ["numpy", "scikit-surprise"];
+const PYTHON_PACKAGES: [&str; 5] = [
+    "numpy",
+    "scipy",
+    "scikit-surprise",
+    "scikit-learn",
+    "implicit",
+];
 const NODE_PACKAGES: [&str; 4] = ["bullmq", "ioredis", "express", "ml-matrix"];
 /// Debian's package, and the program that it brings.
 const DEBIAN_PACKAGES: [(&str, &str); 2] = [
@@ -47,12 +53,14 @@ fn oha(folder: &Path, wanted: bool) -> PathBuf {
 
 fn python(folder: &Path) -> PathBuf {
     let python = folder.join("bin/python");
-    if !folder.join("installed").exists() {
+    // What was installed: without it, or with fewer, the installation is tried again.
+    let mark = folder.join("installed");
+    let packages = PYTHON_PACKAGES.join(" ");
+    if std::fs::read_to_string(&mark).ok().as_deref() != Some(&packages) {
         attempt(Step::new("python3").args(["-m", "venv"]).args([folder]));
         let pip = ["-m", "pip", "install", "--quiet"];
         if attempt(Step::new(&python).args(pip).args(PYTHON_PACKAGES)) {
-            // Only a mark: without it the installation is tried again.
-            let _ = std::fs::write(folder.join("installed"), "");
+            let _ = std::fs::write(mark, packages);
         }
     }
     if python.exists() {

@@ -35,10 +35,10 @@ struct Group {
     run: fn(&mut Tally, &mut Shared) -> anyhow::Result<()>,
 }
 
-/// In this order. What the last ones need is made while the first ones run. Two are run only when
-/// they are named: several servers with one Redis fail, wait and recover for minutes, and the
-/// JavaScript engine of `processors` takes minutes to compile.
-const GROUPS: [Group; 9] = [
+/// In this order. What the last ones need is made while the first ones run. Three are run only when
+/// they are named: several servers with one Redis fail, wait and recover for minutes, the
+/// JavaScript engine of `processors` takes minutes to compile, and Miri wants another toolchain.
+const GROUPS: [Group; 10] = [
     Group::new("lint", &[], lint),
     Group::new("core", &[], core),
     Group::new("server", &[], server),
@@ -48,8 +48,9 @@ const GROUPS: [Group; 9] = [
     Group::new("package", &[Tools, Package], package),
     Group::new("edge", &[Tools, PanickingWorker, Worker], edge),
     Group::new("processors", &[Tools], processors),
+    Group::new("miri", &[], miri),
 ];
-const BY_NAME: [&str; 2] = ["redis", "processors"];
+const BY_NAME: [&str; 3] = ["redis", "processors", "miri"];
 
 impl Group {
     const fn new(
@@ -281,6 +282,32 @@ fn processors(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
     }
     let suite = shared.suite()?;
     tally.count(suite.program("vectors_edge")?.args(["build-processors"]))
+}
+
+/// The unsafe code of core, interpreted: what it reads and writes is checked step by step.
+fn miri(tally: &mut Tally, _shared: &mut Shared) -> anyhow::Result<()> {
+    const UNSAFE: [&str; 4] = [
+        "cache::hardware",
+        "cache::buckets::tests::agrees",
+        "similarity::filled",
+        "matrix::panel",
+    ];
+    toolchain::miri()?;
+    // Not as this process was started: the active toolchain's cargo has no Miri.
+    let test = [
+        "run",
+        "nightly",
+        "cargo",
+        "miri",
+        "test",
+        "--package",
+        "sommos-core",
+        "--lib",
+    ];
+    let test = Step::new("rustup")
+        .args(test)
+        .args(["--target-dir", "target/miri", "--"]);
+    tally.count(test.args(UNSAFE))
 }
 
 #[cfg(test)]

@@ -93,6 +93,20 @@ pub fn prometheus() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Installs the nightly toolchain with Miri where there is none.
+///
+/// # Errors
+/// When rustup cannot install it.
+pub fn miri() -> anyhow::Result<()> {
+    let has = || Step::new("rustup").args(["run", "nightly", "cargo", "miri", "--version"]);
+    if has().output().is_none() {
+        let install = ["toolchain", "install", "nightly", "--profile", "minimal"];
+        let parts = ["--component", "miri", "--component", "rust-src"];
+        Step::new("rustup").args(install).args(parts).run()?;
+    }
+    Ok(())
+}
+
 /// The Redis and the load balancer that the tests of several servers start.
 ///
 /// # Errors

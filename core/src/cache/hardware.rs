@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn every_set_of_bytes_is_found() {
         for byte in [0, 1, 2, 0x7f, 0x80, 0xff] {
-            for set in 0..1u32 << BYTES {
+            for set in (0..1u32 << BYTES).step_by(if cfg!(miri) { 331 } else { 1 }) {
                 // The others differ in their lowest bit, where carries would show.
                 let bytes: [u8; BYTES] =
                     core::array::from_fn(|at| byte ^ u8::from(set >> at & 1 == 0));

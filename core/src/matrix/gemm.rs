@@ -337,7 +337,9 @@ impl<T: Kernel> Tile<'_, T> {
         if m * n * k <= SMALL {
             return self.small_product(a, b, accumulate);
         }
-        if m == 1 && a.col_stride == 1 && b.col_stride == 1 {
+        let lies_in_rows = a.col_stride == 1 && b.col_stride == 1;
+        // The portable kernel reads `b` as it lies anyway.
+        if cfg!(feature = "native-gemm") && m == 1 && lies_in_rows {
             return self.row_product(a, b, accumulate);
         }
         // SAFETY: `self` is m x n, exclusively ours; `a` is m x k and `b` k x n inside their

@@ -163,13 +163,13 @@ impl Sorter {
         for part in parts {
             pairs.extend_from_slice(part.between(&(bucket..bucket + 1)));
         }
-        if pairs.len() < RADIX_MIN {
-            pairs.sort_by(|p, q| compare(ascending, p, q));
-            return places.extend(pairs.iter().copied());
-        }
         keyed.clear();
         let keys = (0u32..).zip(&*pairs);
         keyed.extend(keys.map(|(i, p)| (key(ascending, p.similarity), i)));
+        if pairs.len() < RADIX_MIN {
+            sort_by_pairs(keyed, pairs, ascending);
+            return places.extend(keyed.iter().map(|&(_, i)| pairs[i as usize]));
+        }
         other.resize(pairs.len(), (0, 0));
         for shift in [0, DIGIT_BITS] {
             if scatter(keyed, &mut other[..pairs.len()], shift) {
@@ -191,6 +191,13 @@ impl Sorter {
         }
         places.extend(keyed.iter().map(|&(_, i)| pairs[i as usize]));
     }
+}
+
+/// Sorts entries by their pairs. In one place, for what it takes in wasm.
+#[inline(never)]
+fn sort_by_pairs(entries: &mut [(u32, u32)], pairs: &[Pair], ascending: bool) {
+    let pair = |entry: &(u32, u32)| &pairs[entry.1 as usize];
+    entries.sort_by(|p, q| compare(ascending, pair(p), pair(q)));
 }
 
 /// Values that a run may have to be sorted by counting.
@@ -216,9 +223,7 @@ fn sort_run(run: &mut [(u32, u32)], other: &mut [(u32, u32)], pairs: &[Pair], as
             values[len] = (value(entry), 1);
             len += 1;
         } else {
-            let pair = |entry: &(u32, u32)| &pairs[entry.1 as usize];
-            run.sort_by(|p, q| compare(ascending, pair(p), pair(q)));
-            return;
+            return sort_by_pairs(run, pairs, ascending);
         }
     }
     let values = &mut values[..len];

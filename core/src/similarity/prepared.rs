@@ -18,6 +18,10 @@ use super::{
 };
 use crate::{control::Control, par::Par};
 
+/// Whether lists of all entities work each pair once. The results are the same, to the bit; the
+/// code is left out of wasm for one thread, which has a bound on its size.
+const EACH_PAIR_ONCE: bool = cfg!(any(not(target_arch = "wasm32"), target_feature = "atomics"));
+
 /// One measure over ratings, ready for questions.
 ///
 /// Building it costs O(ratings); it holds up to 32 bytes a rating. With c co-rated items over all
@@ -235,8 +239,14 @@ impl<'a> Similarity<'a> {
         par: Par,
         control: &impl Control,
     ) -> Result<Vec<Vec<Neighbor>>, SimilarityError> {
-        let Some(queries) = queries else {
-            return self.top_k_of_all(k, par, control);
+        let all: Vec<u32>;
+        let queries = match queries {
+            Some(queries) => queries,
+            None if EACH_PAIR_ONCE => return self.top_k_of_all(k, par, control),
+            None => {
+                all = (0..self.ratings.len()).collect();
+                &all
+            }
         };
         for &query in queries {
             self.check_entity(query)?;
