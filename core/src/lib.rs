@@ -25,6 +25,7 @@ pub mod model;
 pub mod par;
 pub mod rng;
 pub mod service;
+mod simd;
 pub mod similarity;
 pub mod sketch;
 pub mod time;

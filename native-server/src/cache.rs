@@ -20,7 +20,7 @@ use sommos_core::{
     },
 };
 
-use packing::Packing;
+use packing::{Packed, Packing};
 
 /// Values are kept as the answer of a get (`{"success":true,"data":VALUE}`), so that a hit is sent
 /// without copying or encoding anything.
@@ -52,7 +52,10 @@ pub fn shard_count(max_entries: usize, most: usize) -> usize {
 /// The cache of one server.
 pub struct ShardedCache {
     shards: Box<[Shard]>,
+    /// Held while a step packs.
     packing: Mutex<Packing>,
+    /// What the last whole round met; by itself, since those who read it must not wait for a step.
+    packed: Mutex<Packed>,
     hasher: foldhash::fast::FixedState,
 }
 
@@ -101,6 +104,7 @@ impl ShardedCache {
         Ok(Self {
             shards,
             packing: Mutex::default(),
+            packed: Mutex::default(),
             hasher: foldhash::fast::FixedState::with_seed(0x5011_1105),
         })
     }

@@ -1,5 +1,5 @@
 //! Sums of the rows of a matrix, each times a factor, in plain loops that the compiler vectorizes.
-//! What runs them through [`dispatch`](crate::similarity::simd::dispatch) gets the widest vectors
+//! What runs them through [`dispatch`](crate::simd::dispatch) gets the widest vectors
 //! of the processor, and the same bits with any: terms are added in the order of the rows.
 
 use super::gemm::Kernel;

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     control::{Control, Stopped},
     par::Par,
-    similarity::simd::{Kernel, dispatch},
+    simd::{Kernel, dispatch},
 };
 
 /// Chunks that the rows are cut into at most; of the matrix alone, never of the threads.

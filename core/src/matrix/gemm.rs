@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::add_rows::add_rows;
-use crate::similarity::simd::{self, dispatch};
+use crate::simd::{self, dispatch};
 
 /// Products of at most this many multiply-adds take plain loops: a kernel's packing and dispatch
 /// cost more (measured: 8 x 8 x 8 is even, 4 x 4 x 4 is three times faster here).

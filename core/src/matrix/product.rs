@@ -13,8 +13,9 @@ use crate::{
     par::Par,
 };
 
-/// Largest sides of a tile of a result that has more of both. Fewer columns cost nothing (half and quarter columns measured the same
-/// as one call over the whole matrix), fewer rows do: 256 rows 3 %, 128 rows 8 %.
+/// Largest sides of a tile of a result that has more of both. Fewer columns cost nothing (half and
+/// quarter columns measured the same as one call over the whole matrix), fewer rows do: 256 rows
+/// 3 %, 128 rows 8 %.
 const TILE_ROWS: usize = 1024;
 const TILE_COLS: usize = 256;
 

@@ -6,8 +6,8 @@
 use super::{
     measure::{FIELDS, LANES, Lanes, Measure, N, Own, SX, SXX, SXY, SY, SYY, evaluate},
     ratings::Ratings,
-    simd,
 };
+use crate::simd;
 
 /// Entities side by side.
 const TILE: usize = 32;

@@ -8,16 +8,18 @@ use super::{
     measure::{FIELDS, LANES, Lanes, Measure, N, Own, evaluate},
     meter::Ticker,
     ratings::Ratings,
+};
+use crate::{
+    control::{Control, Stopped},
     simd,
 };
-use crate::control::{Control, Stopped};
 
 /// Entities whose accumulators are in work at once: 128 KiB at 8 bytes, within a second-level cache.
 pub(super) const BLOCK: usize = 1 << 14;
 
 /// When a row's lists are this many times shorter than the row of pairs, only the pairs that were
 /// touched are evaluated.
-const SPARSE_FACTOR: u64 = 8;
+pub(super) const SPARSE_FACTOR: u64 = 8;
 
 /// Who rated each item, ascending.
 #[derive(Debug)]

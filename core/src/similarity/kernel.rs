@@ -25,6 +25,37 @@ pub(super) enum Kernel<'a> {
     Float(Floats<'a>),
 }
 
+/// How the sums of one row are kept.
+pub(super) enum RowKind<'a> {
+    /// In one word.
+    Narrow(PackedWalk<'a, 1>),
+    /// In two.
+    Wide(PackedWalk<'a, 2>),
+    Float(&'a Floats<'a>),
+}
+
+impl Kernel<'_> {
+    /// For a row of so many ratings.
+    pub(super) fn row_kind(&self, len: usize) -> RowKind<'_> {
+        match self {
+            Self::Packed {
+                lists,
+                narrow,
+                narrow_len,
+                wide,
+                ..
+            } => match wide {
+                Some(packed) if len > *narrow_len => RowKind::Wide(PackedWalk { packed, lists }),
+                _ => RowKind::Narrow(PackedWalk {
+                    packed: narrow,
+                    lists,
+                }),
+            },
+            Self::Float(floats) => RowKind::Float(floats),
+        }
+    }
+}
+
 /// Working memory of one thread, made when first needed.
 #[derive(Default)]
 pub(super) struct Scratches {
@@ -77,25 +108,10 @@ impl Similarity<'_> {
         sink: &mut impl FnMut(&Lanes, Ids<'_>, usize),
     ) -> Result<(), Stopped> {
         let walk = self.walk();
-        match &self.kernel {
-            Kernel::Packed {
-                lists,
-                narrow,
-                narrow_len,
-                wide,
-                ..
-            } => match wide {
-                Some(packed) if self.ratings.range(a).len() > *narrow_len => {
-                    let kind = PackedWalk { packed, lists };
-                    walk.row(&kind, scratches.wide(), a, whole, ticker, sink)
-                }
-                _ => {
-                    let packed = narrow;
-                    let kind = PackedWalk { packed, lists };
-                    walk.row(&kind, scratches.narrow(), a, whole, ticker, sink)
-                }
-            },
-            Kernel::Float(floats) => walk.row(floats, scratches.float(), a, whole, ticker, sink),
+        match self.kernel.row_kind(self.ratings.range(a).len()) {
+            RowKind::Narrow(kind) => walk.row(&kind, scratches.narrow(), a, whole, ticker, sink),
+            RowKind::Wide(kind) => walk.row(&kind, scratches.wide(), a, whole, ticker, sink),
+            RowKind::Float(floats) => walk.row(floats, scratches.float(), a, whole, ticker, sink),
         }
     }
 }

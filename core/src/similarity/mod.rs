@@ -32,7 +32,6 @@ mod prepared;
 mod ratings;
 mod screen;
 mod select;
-pub(crate) mod simd;
 mod spare;
 mod symmetric;
 #[cfg(test)]

@@ -8,8 +8,8 @@ use super::{
     popular::{Sums, TILE},
     screen::Screen,
     select::Keep,
-    simd,
 };
+use crate::simd;
 
 /// Which lists pairs are offered to, and which pairs are.
 pub(super) struct Takers<'a> {

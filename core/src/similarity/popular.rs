@@ -6,8 +6,8 @@ use super::{
     inverted::Inverted,
     measure::{FIELDS, Measure, N, SDD, SX, SXX, SXY, SY, SYY},
     ratings::Ratings,
-    simd,
 };
+use crate::simd;
 
 /// Entities side by side.
 pub(super) const TILE: usize = 64;

@@ -8,11 +8,11 @@ use super::{
     chunks::cut,
     float::{Floats, for_each_common},
     inverted::{Ids, Inverted, Kind},
-    kernel::{Kernel, Scratches, packed_kernel},
+    kernel::{Kernel, RowKind, Scratches, packed_kernel},
     measure::{LANES, Lanes, N},
     meter::{Meter, Ticker},
     order::{self, Parted},
-    packed::{PackedWalk, quantize},
+    packed::quantize,
     select::{All, Best, Keep, compare_neighbors, offer_neighbors, offer_pairs},
     spare::Spare,
 };
@@ -324,27 +324,10 @@ impl<'a> Similarity<'a> {
         self.check_entity(a)?;
         self.check_entity(b)?;
         let (a, b) = (a.min(b), a.max(b));
-        Ok(match &self.kernel {
-            Kernel::Packed {
-                lists,
-                narrow,
-                narrow_len,
-                wide,
-                ..
-            } => match wide {
-                Some(packed) if self.ratings.range(a).len() > *narrow_len => {
-                    self.pair_of(&PackedWalk { packed, lists }, a, b)
-                }
-                _ => self.pair_of(
-                    &PackedWalk {
-                        packed: narrow,
-                        lists,
-                    },
-                    a,
-                    b,
-                ),
-            },
-            Kernel::Float(floats) => self.pair_of(floats, a, b),
+        Ok(match self.kernel.row_kind(self.ratings.range(a).len()) {
+            RowKind::Narrow(kind) => self.pair_of(&kind, a, b),
+            RowKind::Wide(kind) => self.pair_of(&kind, a, b),
+            RowKind::Float(floats) => self.pair_of(floats, a, b),
         })
     }
 

@@ -12,31 +12,27 @@ use core::ops::Range;
 use super::{
     Neighbor, Similarity, SimilarityError,
     chunks::cut,
-    inverted::{BLOCK, Ids, Kind, Scratch, Walk},
-    kernel::{Kernel, Scratches},
+    inverted::{BLOCK, Ids, Kind, SPARSE_FACTOR, Scratch, Walk},
+    kernel::{Kernel, RowKind, Scratches},
     lists::Lists,
     measure::{FIELDS, Lanes, Measure, Own},
     meter::{Meter, Ticker},
     offers::{Finish, Offers, Passed, Takers},
-    packed::PackedWalk,
     popular::{Popular, Sums, TILE},
     screen::Screen,
     select::Keep,
-    simd,
     spare::Spare,
 };
 use crate::{
     control::{Control, Stopped},
     par::Par,
+    simd,
 };
 
 /// Rows that go over a block together.
 const ROWS: u32 = 64;
 /// Entities of a block where there are columns: those of a few hundred items stay in the cache.
 const COLUMN_BLOCK: usize = 2048;
-/// When a row's lists are this many times shorter than the row of pairs, only the pairs that were
-/// touched are looked at.
-const SPARSE_FACTOR: u64 = 8;
 
 /// What all threads read.
 struct Plan<'a> {
@@ -245,25 +241,13 @@ impl Plan<'_> {
         block: Range<usize>,
         ticker: &mut Ticker<'_, C>,
     ) -> Result<(), SimilarityError> {
-        match self.kernel {
-            Kernel::Packed {
-                lists,
-                narrow,
-                narrow_len,
-                wide,
-                ..
-            } => match wide {
-                Some(packed) if self.walk.ratings.range(group.rows[row].a).len() > *narrow_len => {
-                    let kind = PackedWalk { packed, lists };
-                    self.pairs(&kind, scratches.wide(), group, row, block, ticker)
-                }
-                _ => {
-                    let packed = narrow;
-                    let kind = PackedWalk { packed, lists };
-                    self.pairs(&kind, scratches.narrow(), group, row, block, ticker)
-                }
-            },
-            Kernel::Float(floats) => {
+        let len = self.walk.ratings.range(group.rows[row].a).len();
+        match self.kernel.row_kind(len) {
+            RowKind::Narrow(kind) => {
+                self.pairs(&kind, scratches.narrow(), group, row, block, ticker)
+            }
+            RowKind::Wide(kind) => self.pairs(&kind, scratches.wide(), group, row, block, ticker),
+            RowKind::Float(floats) => {
                 self.pairs(floats, scratches.float(), group, row, block, ticker)
             }
         }

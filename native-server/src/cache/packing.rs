@@ -17,8 +17,6 @@ pub(super) struct Packing {
     from: usize,
     /// What this round has met.
     met: Packed,
-    /// What the last whole round met.
-    last: Packed,
 }
 
 /// Entries whose values are packed.
@@ -47,7 +45,7 @@ impl ShardedCache {
 
     /// What was packed when the last whole round came by.
     pub fn packed(&self) -> Packed {
-        self.packing.lock().last
+        *self.packed.lock()
     }
 
     /// At most so many entries of one shard; how many, at least one, so that empty shards end a
@@ -58,7 +56,6 @@ impl ShardedCache {
             shard,
             from,
             met,
-            last,
         } = packing;
         let entries = &self.shards[*shard].0;
         let swept = entries.lock().sweep(now, *from, count);
@@ -73,7 +70,7 @@ impl ShardedCache {
             *shard = (*shard + 1) % self.shards.len();
             if *shard == 0 {
                 packer.end_round();
-                *last = std::mem::take(met);
+                *self.packed.lock() = std::mem::take(met);
             }
         }
         swept.met.max(1)

@@ -1,5 +1,4 @@
-//! Runs a kernel compiled for the widest vectors of this processor. With `filled` the only
-//! unsafe code of the similarity module; the sparse products run through it too.
+//! Runs a kernel compiled for the widest vectors of this processor.
 //!
 //! Kernels are plain loops that the compiler vectorizes. No fused multiply-add is enabled, so every
 //! variant gives the same bits. In wasm the variant is chosen at build time (`+simd128`).
