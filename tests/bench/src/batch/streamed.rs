@@ -59,8 +59,15 @@ pub(super) fn run(options: &Options, report: &mut Report, input: &Path) -> anyho
     let long = stream(input, LONG)?;
     let case = "10 M items, default, NDJSON over HTTP";
     // The CPU time of a process has a resolution of 10 ms: only here is it exact to some percent.
-    let (ours, unit) = (long.per_cpu_second, "M items/server CPU-s");
-    report.case("batch", case, unit, ours, peer_name, figures[1]);
+    let rate = "M items/server CPU-s";
+    report.case(
+        "batch",
+        case,
+        rate,
+        long.per_cpu_second,
+        peer_name,
+        figures[1],
+    );
     report.figure("batch", "  wall time", "M items/s", long.per_second);
     report.case(
         "batch",
