@@ -56,10 +56,8 @@ async fn a_drain_waits_for_what_ends_in_time() {
     let f = Fixture::new("patient");
     let queue = f.open();
     let id = queue.submit(job("gate", "")).await.unwrap().id;
-    // Claimed is not begun: what no worker has begun goes back in line at once.
-    while f.handlers.runs.load(Ordering::SeqCst) == 0 {
-        tokio::task::yield_now().await;
-    }
+    // What no worker has begun goes back in line at once.
+    f.handlers.begun().await;
     let draining = tokio::spawn({
         let queue = queue.clone();
         async move { queue.drain(Duration::from_secs(60)).await }
@@ -81,7 +79,8 @@ async fn a_worker_that_ignores_its_interruption_is_replaced() {
     f.config.interrupt_grace = Duration::ZERO;
     let queue = f.open();
     let deaf = queue.submit(job("gate", "")).await.unwrap().id;
-    until(&queue, deaf, Status::Running).await;
+    // What no worker has begun is cancelled without one.
+    f.handlers.begun().await;
     queue.cancel(deaf).await.unwrap();
     let other = queue.submit(job("echo", "")).await.unwrap().id;
     until(&queue, other, Status::Completed).await;

@@ -37,6 +37,13 @@ impl Handlers {
         *self.open.lock().unwrap() = true;
         self.opened.notify_all();
     }
+
+    /// Waits until a worker has begun a job: `Status::Running` alone says that one is claimed.
+    async fn begun(&self) {
+        while self.runs.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 impl Executor for Handlers {
