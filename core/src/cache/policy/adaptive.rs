@@ -1,7 +1,8 @@
 //! The policy that learns: three ways of keeping entries, and shadows that tell which one pays.
 
 use super::shadow::Shadow;
-use super::tiers::{Tiers, Way};
+use super::tiers::Tiers;
+use super::way::Way;
 use super::{Admission, NewPolicy, Policy};
 
 /// Bytes that [`Adaptive`] keeps for an entry beyond what LRU keeps: 16 of its place in a list
@@ -16,10 +17,11 @@ const SAMPLE: usize = 128;
 const RATE_MIN: usize = 4;
 /// One hit, in the score's fixed point.
 const HIT: i64 = 1 << 32;
-/// The score halves in 4 accesses for each key of a shadow: 4 / ln 2 of them are 1/e.
-const MEMORY_PERCENT: i64 = 577;
+/// The score halves in 10 accesses for each key of a shadow: 10 / ln 2 of them are 1/e. With
+/// less, a loop of twice the cache's size is left for a rule that only luck made better.
+const MEMORY_PERCENT: i64 = 1443;
 /// A way is taken when its score is higher by one hit for so many keys of a shadow.
-const DECIDES: i64 = 50;
+const DECIDES: i64 = 25;
 
 /// Keeps what pays, whatever the use is: recency, frequency, loops, scans, or one after the other.
 ///
@@ -31,8 +33,11 @@ const DECIDES: i64 = 50;
 ///   scans. What was proved once does not stay for ever: a main list that nobody asks for gives
 ///   way to new entries at once, so that streams of recency hit as under LRU;
 /// - two hits, or one soon after, as S3-FIFO has it (Yang et al., SOSP 2023), with a window of a
-///   fifth and more keys remembered: for databases, the web, and what changes;
+///   fifth (more in small caches) and more keys remembered: for databases, the web, and what
+///   changes;
 /// - the same with a small window and high counters: for lasting differences of frequency.
+///
+/// Accesses of one key in quick succession are one use and prove nothing.
 ///
 /// Which rule is in force is decided by a duel (Qureshi et al., ISCA 2007): for each rule a shadow
 /// holds 128 keys at most, without values, of a sample by hash (of a cache below 512 entries a
@@ -104,7 +109,7 @@ impl Adaptive {
         self.sample = SAMPLE.min(entries / RATE_MIN).max(1);
         self.below = ((self.sample as u64) << 32) / entries as u64;
         for shadow in &mut self.shadows {
-            shadow.set_entries(self.sample);
+            shadow.set_entries(self.sample, entries);
         }
     }
 }

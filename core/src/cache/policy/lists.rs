@@ -21,7 +21,7 @@ struct Place {
     newer: u32,
     /// Towards the back.
     older: u32,
-    /// When it was last asked for, in accesses; wraps.
+    /// When it was last asked for, in accesses, or shortly before; wraps.
     last: u32,
     /// 4 bits hits, 1 bit list, 27 bits weight.
     word: u32,
@@ -95,20 +95,23 @@ impl Lists {
         *word = *word & !HITS | hits;
     }
 
-    /// When `slot` was last asked for.
+    /// When `slot` was last asked for, or shortly before.
     #[inline]
     pub(super) fn last(&self, slot: u32) -> u32 {
         self.places[slot as usize + FIRST].last
     }
 
-    /// Notes an access at `now`, counting hits to `most` (at most 15): the list of `slot` and the
-    /// time of the access before.
+    /// Notes an access at `now`, counting hits to `most` (at most 15), unless the one noted before
+    /// was `same_use` accesses ago or less: the list of `slot`, and how long ago that was.
     #[inline]
-    pub(super) fn access(&mut self, slot: u32, now: u32, most: u32) -> (usize, u32) {
+    pub(super) fn access(&mut self, slot: u32, now: u32, same_use: u32, most: u32) -> (usize, u32) {
         let place = &mut self.places[slot as usize + FIRST];
-        let before = core::mem::replace(&mut place.last, now);
-        place.word += u32::from(place.word & HITS < most);
-        (place.list(), before)
+        let age = now.wrapping_sub(place.last);
+        if age > same_use {
+            place.last = now;
+            place.word += u32::from(place.word & HITS < most);
+        }
+        (place.list(), age)
     }
 
     /// Weight of `slot`, units.

@@ -12,6 +12,7 @@ mod lists;
 mod lru;
 mod shadow;
 mod tiers;
+mod way;
 
 #[cfg(test)]
 mod tests;

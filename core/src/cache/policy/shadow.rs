@@ -4,7 +4,8 @@
 
 use hashbrown::HashTable;
 
-use super::tiers::{Tiers, Way};
+use super::tiers::Tiers;
+use super::way::Way;
 
 /// See the module's text.
 #[derive(Debug, Clone)]
@@ -24,9 +25,9 @@ impl Shadow {
         }
     }
 
-    /// Keeps so many keys from now on.
-    pub(super) fn set_entries(&mut self, entries: usize) {
-        self.tiers.set_max_entries(entries);
+    /// Keeps so many keys from now on, as a model of a cache of `model_of` entries.
+    pub(super) fn set_entries(&mut self, entries: usize, model_of: usize) {
+        self.tiers.set_max_entries(entries, model_of);
     }
 
     /// Asks for a key and keeps it; whether it was held.

@@ -7,7 +7,7 @@
 //! [`Way::Reuse`] judges by the time between two accesses, as LIRS does. An entry of the window,
 //! or a ghost, enters the main list when it was asked for again after less time than has passed
 //! since the last access of the least recently used entry there, which goes back to the window.
-//! The main list is LRU, to a sixteenth of the cache's size. When its last entry was not asked for
+//! The main list is LRU, to an eighth of the cache's size. When its last entry was not asked for
 //! during `patience` accesses, the main list holds what nobody wants any more, and new entries
 //! replace it straight away. Patience grows to twice the longest time after which an entry of the main list was still asked for, and
 //! doubles when as many entries as it holds were replaced in vain.
@@ -20,46 +20,7 @@
 use super::Admission;
 use super::ghost::Ghost;
 use super::lists::{Lists, MAIN, MOST_UNITS, WINDOW};
-
-/// See the module's text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    Reuse,
-    Queue,
-    Count,
-}
-
-impl Way {
-    /// All, the first one a cache's first.
-    pub(super) const ALL: [Self; 3] = [Self::Reuse, Self::Queue, Self::Count];
-
-    /// The window's share of `whole` (entries or bytes).
-    fn window(self, whole: u64) -> u64 {
-        let share = match self {
-            Self::Reuse => whole / 100,
-            Self::Queue => whole / 5,
-            Self::Count => whole / 20,
-        };
-        share.max(1)
-    }
-
-    /// How many keys a cache of so many entries remembers.
-    fn ghosts(self, entries: usize) -> usize {
-        match self {
-            Self::Reuse => entries * 2,
-            Self::Queue => entries + entries.div_ceil(2),
-            Self::Count => entries,
-        }
-    }
-
-    /// Up to where hits are counted.
-    fn most_hits(self) -> u32 {
-        match self {
-            Self::Reuse | Self::Queue => 3,
-            Self::Count => 15,
-        }
-    }
-}
+use super::way::Way;
 
 /// Hits in the window that make an entry one of the main list, where hits count.
 const HITS_TO_STAY: u32 = 2;
@@ -67,9 +28,10 @@ const HITS_TO_STAY: u32 = 2;
 const PATIENCE: u64 = 16;
 /// Patience beyond the least falls by this share of a cache's size at each hit of the main list.
 const PATIENCE_FALL: u64 = 4;
-/// An entry of the main list that was asked for within this share of a cache's size in accesses
-/// stays where it is: it is near the front, and relinking would touch its neighbours' memory.
-const STILL_NEW: usize = 16;
+/// Accesses of an entry within this share of a cache's size belong to one use and count once:
+/// what a loop asks for twice in a row is not what it asks for again. They write nothing, so that
+/// the hottest entries cost least; the time of the last access is exact to that share only.
+const SAME_USE: usize = 8;
 /// Bits of precision with which weights are known.
 const UNIT_BITS: u32 = 32;
 
@@ -83,6 +45,8 @@ pub(super) struct Tiers {
     /// Accesses so far; wraps.
     now: u32,
     max_entries: usize,
+    /// Entries of the cache that this is a model of, or `max_entries` of the cache itself.
+    model_of: usize,
     max_units: u64,
     /// Bytes of a unit of weight, as a power of two.
     unit_shift: u32,
@@ -97,6 +61,8 @@ pub(super) struct Tiers {
     in_vain: usize,
     /// Weight of the entry for which room is being made, units.
     incoming: u64,
+    /// Weight of the largest entry stored lately, units; fades.
+    largest: u64,
 }
 
 impl Tiers {
@@ -109,6 +75,7 @@ impl Tiers {
             most_hits: 0,
             now: 0,
             max_entries,
+            model_of: max_entries,
             max_units: max_weight_bytes >> unit_shift,
             unit_shift,
             entries: max_entries,
@@ -117,6 +84,7 @@ impl Tiers {
             patience: 0,
             in_vain: 0,
             incoming: 0,
+            largest: 0,
         };
         tiers.set_way(way);
         tiers
@@ -140,8 +108,10 @@ impl Tiers {
     pub(super) fn set_way(&mut self, way: Way) {
         self.way = way;
         self.most_hits = way.most_hits();
-        self.window_entries = way.window(self.max_entries as u64) as usize;
-        self.window_units = way.window(self.max_units);
+        let window = way.window(self.model_of) as u128;
+        let share = |whole: u64| (u128::from(whole) * window / self.model_of as u128).max(1);
+        self.window_entries = share(self.max_entries as u64) as usize;
+        self.window_units = share(self.max_units) as u64;
         self.ghost.limit(way.ghosts(self.entries));
     }
 
@@ -153,10 +123,11 @@ impl Tiers {
         }
     }
 
-    /// As [`Self::set_entries`], and this is its limit.
-    pub(super) fn set_max_entries(&mut self, entries: usize) {
-        if entries != self.max_entries {
-            self.max_entries = entries;
+    /// As [`Self::set_entries`], and this is its limit, as a model of a cache of `model_of` (1 or
+    /// more).
+    pub(super) fn set_max_entries(&mut self, entries: usize, model_of: usize) {
+        if (entries, model_of) != (self.max_entries, self.model_of) {
+            (self.max_entries, self.model_of) = (entries, model_of);
             self.entries = entries;
             self.set_way(self.way);
         }
@@ -165,15 +136,15 @@ impl Tiers {
     #[inline]
     pub(super) fn hit(&mut self, slot: u32) {
         self.now = self.now.wrapping_add(1);
-        let (list, before) = self.lists.access(slot, self.now, self.most_hits);
-        let age = self.now.wrapping_sub(before);
+        let same_use = (self.entries / SAME_USE) as u32;
+        let (list, age) = self.lists.access(slot, self.now, same_use, self.most_hits);
         if list == MAIN {
             self.in_vain = 0;
             self.learn_patience(u64::from(age));
-            if self.way == Way::Reuse && age as usize > self.entries / STILL_NEW {
+            if self.way == Way::Reuse && age > same_use {
                 self.lists.touch(slot);
             }
-        } else if self.way == Way::Reuse {
+        } else if self.way == Way::Reuse && age > same_use {
             self.hit_on_probation(slot, age);
         }
     }
@@ -214,6 +185,8 @@ impl Tiers {
     pub(super) fn admit(&mut self, hash: u64, charge: u64, full: bool) -> Admission {
         self.now = self.now.wrapping_add(1);
         self.incoming = u64::from(self.units(charge));
+        let faded = self.largest - self.largest / self.entries as u64;
+        self.largest = faded.max(self.incoming).min(self.max_units / 2);
         if full {
             self.set_entries(self.len());
         }
@@ -353,6 +326,7 @@ impl Tiers {
         self.ghost.clear();
         self.entries = self.max_entries;
         (self.now, self.patience, self.in_vain) = (0, 0, 0);
+        self.largest = 0;
         self.set_way(way);
     }
 
@@ -374,19 +348,25 @@ impl Tiers {
         (charge >> self.unit_shift).min(u64::from(MOST_UNITS)) as u32
     }
 
+    /// The window's share, or more where entries are larger: what a large one takes from the main
+    /// list, small ones that nobody has asked for again would fill until the next large one.
+    fn window_room(&self) -> u64 {
+        self.window_units.max(self.largest)
+    }
+
     fn window_is_full(&self) -> bool {
         self.lists.len(WINDOW) >= self.window_entries
-            || self.lists.units(WINDOW) + self.incoming > self.window_units
+            || self.lists.units(WINDOW) + self.incoming > self.window_room()
     }
 
     fn main_has_room(&self, units: u64) -> bool {
         self.lists.len(MAIN) + self.window_entries < self.max_entries
-            && self.lists.units(MAIN) + units + self.window_units <= self.max_units
+            && self.lists.units(MAIN) + units + self.window_room() <= self.max_units
     }
 
     fn main_is_over(&self) -> bool {
         self.lists.len(MAIN) + self.window_entries > self.max_entries
-            || self.lists.units(MAIN) + self.window_units > self.max_units
+            || self.lists.units(MAIN) + self.window_room() > self.max_units
     }
 
     /// Sends what the main list has too much back to the window.

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::ghost::Ghost;
-use super::tiers::{Tiers, Way};
+use super::tiers::Tiers;
+use super::way::Way;
 
 /// One entry, the front of a vector being the front of its list.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,23 +28,29 @@ struct Naive {
     patience: u64,
     in_vain: usize,
     incoming: u64,
+    largest: u64,
 }
 
 impl Naive {
     fn share(&self, whole: u64) -> u64 {
-        match self.way {
-            Way::Reuse => whole / 100,
-            Way::Queue => whole / 5,
-            Way::Count => whole / 20,
-        }
-        .max(1)
+        let entries = self.max_entries as u64;
+        let window = match self.way {
+            Way::Reuse => entries / 128,
+            Way::Queue => (entries / 5).max(80.min(entries / 20 * 7)),
+            Way::Count => entries / 20,
+        };
+        (whole * window.max(1) / entries).max(1)
+    }
+
+    fn window_room(&self) -> u64 {
+        self.share(self.max_bytes).max(self.largest)
     }
 
     fn ghosts(&self) -> usize {
         match self.way {
             Way::Reuse => 2 * self.entries,
             Way::Queue => self.entries + self.entries.div_ceil(2),
-            Way::Count => self.entries,
+            Way::Count => self.entries / 8 * 3,
         }
     }
 
@@ -54,7 +61,7 @@ impl Naive {
     fn fits_main(&self, entries: usize, bytes: u64) -> bool {
         let (most, weight) = (self.max_entries as u64, self.max_bytes);
         (self.main.len() + entries) as u64 + self.share(most) <= most
-            && Self::bytes(&self.main) + bytes + self.share(weight) <= weight
+            && Self::bytes(&self.main) + bytes + self.window_room() <= weight
     }
 
     fn fit_main(&mut self) {
@@ -66,12 +73,15 @@ impl Naive {
 
     fn hit(&mut self, hash: u64) {
         self.now += 1;
-        let most = if self.way == Way::Count { 15 } else { 3 };
+        let most = if self.way == Way::Count { 15 } else { 4 };
         let size = self.entries as u64;
         if let Some(at) = self.main.iter().position(|item| item.hash == hash) {
             let age = self.now - self.main[at].last;
-            self.main[at].last = self.now;
-            self.main[at].hits += u32::from(self.main[at].hits < most);
+            let same_use = age as usize <= self.entries / 8;
+            if !same_use {
+                self.main[at].last = self.now;
+                self.main[at].hits += u32::from(self.main[at].hits < most);
+            }
             self.in_vain = 0;
             let least = 16 * size;
             if 2 * u64::from(age) > least + self.patience {
@@ -79,7 +89,7 @@ impl Naive {
             } else {
                 self.patience -= self.patience / (4 * size);
             }
-            if self.way == Way::Reuse && age as usize > self.entries / 16 {
+            if self.way == Way::Reuse && !same_use {
                 let item = self.main.remove(at);
                 self.main.insert(0, item);
             }
@@ -87,6 +97,9 @@ impl Naive {
         }
         let at = self.window.iter().position(|i| i.hash == hash).unwrap();
         let age = self.now - self.window[at].last;
+        if age as usize <= self.entries / 8 {
+            return;
+        }
         self.window[at].last = self.now;
         self.window[at].hits += u32::from(self.window[at].hits < most);
         let sooner = |tail: &Item| age < self.now - tail.last;
@@ -102,6 +115,8 @@ impl Naive {
     fn admit(&mut self, hash: u64, charge: u64, full: bool) -> bool {
         self.now += 1;
         self.incoming = charge;
+        self.largest -= self.largest / self.entries as u64;
+        self.largest = self.largest.max(charge).min(self.max_bytes / 2);
         if full {
             self.entries = (self.window.len() + self.main.len()).max(1);
             self.ghost.limit(self.ghosts());
@@ -186,7 +201,7 @@ impl Naive {
     fn victim(&mut self, keep: Option<u64>) -> Option<u64> {
         loop {
             let full = self.window.len() as u64 >= self.share(self.max_entries as u64)
-                || Self::bytes(&self.window) + self.incoming > self.share(self.max_bytes);
+                || Self::bytes(&self.window) + self.incoming > self.window_room();
             let mut slot = None;
             if full || self.main.is_empty() {
                 slot = Self::last(&mut self.window, keep);
@@ -356,6 +371,7 @@ proptest! {
                 patience: 0,
                 in_vain: 0,
                 incoming: 0,
+                largest: 0,
             },
         };
         for step in &steps {
