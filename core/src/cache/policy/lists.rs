@@ -101,17 +101,13 @@ impl Lists {
         self.places[slot as usize + FIRST].last
     }
 
-    /// Notes an access at `now`, counting hits to `most` (at most 15), unless the one noted before
-    /// was `same_use` accesses ago or less: the list of `slot`, and how long ago that was.
+    /// Counts a hit at `now` if `counts`, to `most` (at most 15). Without a branch: which hits
+    /// count cannot be foreseen.
     #[inline]
-    pub(super) fn access(&mut self, slot: u32, now: u32, same_use: u32, most: u32) -> (usize, u32) {
+    pub(super) fn count(&mut self, slot: u32, now: u32, most: u32, counts: bool) {
         let place = &mut self.places[slot as usize + FIRST];
-        let age = now.wrapping_sub(place.last);
-        if age > same_use {
-            place.last = now;
-            place.word += u32::from(place.word & HITS < most);
-        }
-        (place.list(), age)
+        place.last = core::hint::select_unpredictable(counts, now, place.last);
+        place.word += u32::from(counts & (place.word & HITS < most));
     }
 
     /// Weight of `slot`, units.

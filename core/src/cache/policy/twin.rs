@@ -87,7 +87,7 @@ impl Naive {
             if 2 * u64::from(age) > least + self.patience {
                 self.patience = 2 * u64::from(age) - least;
             } else {
-                self.patience -= self.patience / (4 * size);
+                self.patience -= self.patience >> (4 * size).ilog2();
             }
             if self.way == Way::Reuse && !same_use {
                 let item = self.main.remove(at);
@@ -115,7 +115,7 @@ impl Naive {
     fn admit(&mut self, hash: u64, charge: u64, full: bool) -> bool {
         self.now += 1;
         self.incoming = charge;
-        self.largest -= self.largest / self.entries as u64;
+        self.largest -= self.largest >> self.entries.ilog2();
         self.largest = self.largest.max(charge).min(self.max_bytes / 2);
         if full {
             self.entries = (self.window.len() + self.main.len()).max(1);
