@@ -22,6 +22,7 @@ pub mod limits;
 pub mod matrix;
 pub mod metrics;
 pub mod model;
+mod pages;
 pub mod par;
 pub mod rng;
 pub mod service;

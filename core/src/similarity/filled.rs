@@ -5,7 +5,7 @@
 use core::mem::MaybeUninit;
 use std::sync::{Mutex, PoisonError};
 
-use crate::par::Par;
+use crate::{pages, par::Par};
 
 /// A part of the vector: places in a row, filled from the first on.
 pub(super) struct Part<'a, T> {
@@ -35,6 +35,7 @@ pub(super) fn filled<T: Copy + Send>(
 ) -> Vec<T> {
     let total = lens.iter().sum();
     let mut all = Vec::with_capacity(total);
+    pages::advise(all.spare_capacity_mut());
     let mut rest = &mut all.spare_capacity_mut()[..total];
     let cut = |&len: &usize| {
         let (places, later) = core::mem::take(&mut rest).split_at_mut(len);

@@ -32,6 +32,7 @@ mod prepared;
 mod ratings;
 mod screen;
 mod select;
+mod slab;
 mod spare;
 mod symmetric;
 #[cfg(test)]

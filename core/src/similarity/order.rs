@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use super::{
     Pair,
     filled::{Part, filled},
+    slab::{Slab, Slabs},
     spare::Spare,
 };
 use crate::par::Par;
@@ -59,16 +60,16 @@ fn key(ascending: bool, value: f64) -> u32 {
 }
 
 /// The pairs of one chunk by bucket, within a bucket as they came.
-#[cfg_attr(test, derive(Clone))]
 pub(super) struct Parted {
-    pairs: Vec<Pair>,
-    starts: Vec<u32>,
+    slab: usize,
+    /// Where each bucket starts in the slab; at last where the last one ends.
+    starts: Vec<usize>,
 }
 
 impl Parted {
-    pub(super) fn new(pairs: &[Pair], ascending: bool) -> Self {
+    pub(super) fn new(pairs: &[Pair], ascending: bool, slab: &mut Slab, slabs: &Slabs) -> Self {
         let bucket = |p: &Pair| (key(ascending, p.similarity) >> (2 * DIGIT_BITS)) as usize;
-        let mut starts = vec![0u32; BUCKETS + 1];
+        let mut starts = vec![0; BUCKETS + 1];
         for pair in pairs {
             starts[bucket(pair) + 1] += 1;
         }
@@ -76,43 +77,48 @@ impl Parted {
             starts[k] += starts[k - 1];
         }
         let mut next = starts.clone();
-        let mut parted = vec![NONE; pairs.len()];
+        let (slab, first, places) = slab.room(pairs.len(), slabs);
         for pair in pairs {
-            let slot = &mut next[bucket(pair)];
-            parted[*slot as usize] = *pair;
-            *slot += 1;
+            let place = &mut next[bucket(pair)];
+            places[*place] = *pair;
+            *place += 1;
         }
-        Self {
-            pairs: parted,
-            starts,
+        for start in &mut starts {
+            *start += first;
         }
+        Self { slab, starts }
     }
 
-    fn between(&self, buckets: &Range<usize>) -> &[Pair] {
-        &self.pairs[self.starts[buckets.start] as usize..self.starts[buckets.end] as usize]
+    fn len(&self, buckets: &Range<usize>) -> usize {
+        self.starts[buckets.end] - self.starts[buckets.start]
     }
 }
 
 /// All pairs of the chunks, which follow each other by (a, b), in order.
-pub(super) fn merge(parts: Vec<Parted>, ascending: bool, par: Par) -> Vec<Pair> {
-    let groups = groups(&parts, if par.threads() > 1 { GROUPS } else { 1 });
-    let len = |buckets| parts.iter().map(|part| part.between(buckets).len()).sum();
+pub(super) fn merge(parts: &[Parted], slabs: Slabs, ascending: bool, par: Par) -> Vec<Pair> {
+    let slabs = slabs.into_inner();
+    let groups = groups(parts, if par.threads() > 1 { GROUPS } else { 1 });
+    let len = |buckets| parts.iter().map(|part| part.len(buckets)).sum();
     let lens: Vec<_> = groups.iter().map(len).collect();
     let spare = Spare::<Sorter>::new();
     let merged = filled(&lens, par, |group, places| {
         let mut sorter = spare.take();
         for bucket in groups[group].clone() {
-            sorter.sort(&parts, bucket, ascending, places);
+            let parts = parts.iter().map(|part| {
+                let (start, end) = (part.starts[bucket], part.starts[bucket + 1]);
+                &slabs[part.slab][start..end]
+            });
+            sorter.sort(parts, ascending, places);
         }
         spare.give(sorter);
     });
     // Giving so much memory back takes time, too.
-    let parts: Vec<_> = parts
+    let slabs: Vec<_> = slabs
         .into_iter()
-        .map(|part| Mutex::new(Some(part)))
+        .map(|slab| Mutex::new(Some(slab)))
         .collect();
-    let Ok(_) = par.try_map(parts.len(), |part| {
-        *parts[part].lock().unwrap_or_else(PoisonError::into_inner) = None;
+    let Ok(_) = par.try_map(slabs.len(), |slab| {
+        *slabs[slab].lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok::<_, core::convert::Infallible>(())
     });
     merged
@@ -120,13 +126,13 @@ pub(super) fn merge(parts: Vec<Parted>, ascending: bool, par: Par) -> Vec<Pair> 
 
 /// Ranges of buckets with about equally many pairs.
 fn groups(parts: &[Parted], groups: usize) -> Vec<Range<usize>> {
-    let total: usize = parts.iter().map(|part| part.pairs.len()).sum();
+    let total: usize = parts.iter().map(|part| part.len(&(0..BUCKETS))).sum();
     let mut ranges = Vec::new();
     let (mut start, mut sum) = (0, 0);
     for bucket in 0..BUCKETS {
         sum += parts
             .iter()
-            .map(|part| part.between(&(bucket..bucket + 1)).len())
+            .map(|part| part.len(&(bucket..bucket + 1)))
             .sum::<usize>();
         if sum > total / groups || bucket + 1 == BUCKETS {
             ranges.push(start..bucket + 1);
@@ -145,12 +151,10 @@ struct Sorter {
 }
 
 impl Sorter {
-    /// Puts a bucket of all parts, where pairs come ascending by (a, b), in order into the next
-    /// places.
-    fn sort(
+    /// Puts the pairs of a bucket, which come ascending by (a, b), in order into the next places.
+    fn sort<'a>(
         &mut self,
-        parts: &[Parted],
-        bucket: usize,
+        parts: impl Iterator<Item = &'a [Pair]>,
         ascending: bool,
         places: &mut Part<'_, Pair>,
     ) {
@@ -161,7 +165,7 @@ impl Sorter {
         } = self;
         pairs.clear();
         for part in parts {
-            pairs.extend_from_slice(part.between(&(bucket..bucket + 1)));
+            pairs.extend_from_slice(part);
         }
         keyed.clear();
         let keys = (0u32..).zip(&*pairs);
@@ -295,15 +299,21 @@ mod tests {
                     });
                 }
             }
-            let parts: Vec<Parted> = pairs
-                .chunks(chunk)
-                .map(|chunk| Parted::new(chunk, ascending))
-                .collect();
-            pairs.sort_by(|p, q| compare(ascending, p, q));
+            let merged = |par| {
+                let (mut slab, slabs) = (Slab::default(), Slabs::default());
+                let parts: Vec<Parted> = pairs
+                    .chunks(chunk)
+                    .map(|chunk| Parted::new(chunk, ascending, &mut slab, &slabs))
+                    .collect();
+                slabs.keep(slab);
+                merge(&parts, slabs, ascending, par)
+            };
+            let mut expected = pairs.clone();
+            expected.sort_by(|p, q| compare(ascending, p, q));
             #[cfg(feature = "rayon")]
-            assert_eq!(merge(parts.clone(), ascending, Par::Rayon), pairs);
-            assert_eq!(merge(parts, ascending, Par::Seq), pairs);
+            assert_eq!(merged(Par::Rayon), expected);
+            assert_eq!(merged(Par::Seq), expected);
         }
-        assert!(merge(Vec::new(), false, Par::Seq).is_empty());
+        assert!(merge(&[], Slabs::default(), false, Par::Seq).is_empty());
     }
 }

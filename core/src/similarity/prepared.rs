@@ -14,9 +14,10 @@ use super::{
     order::{self, Parted},
     packed::quantize,
     select::{All, Best, Keep, compare_neighbors, offer_neighbors, offer_pairs},
+    slab::{Slab, Slabs},
     spare::Spare,
 };
-use crate::{control::Control, par::Par};
+use crate::{control::Control, pages, par::Par};
 
 /// Whether lists of all entities work each pair once. The results are the same, to the bit; the
 /// code is left out of wasm for one thread, which has a bound on its size.
@@ -101,10 +102,12 @@ impl<'a> Similarity<'a> {
         let meter = Meter::new(control, total);
         let count = AtomicUsize::new(0);
         let ascending = self.options.measure.is_ascending();
-        let spare = Spare::<(Scratches, Vec<Pair>)>::new();
+        let spare = Spare::<(Scratches, Vec<Pair>, Slab)>::new();
+        let n = u64::from(self.ratings.len());
+        let slabs = Slabs::new(n * n.saturating_sub(1) / 2);
         let parts = par.try_map(chunks.len(), |chunk| {
             let mut ticker = Ticker::new(&meter);
-            let (mut scratches, pairs) = spare.take();
+            let (mut scratches, pairs, mut slab) = spare.take();
             let mut all = All {
                 keep: Keep::new(&self.options),
                 max: self.options.max_pairs,
@@ -125,13 +128,15 @@ impl<'a> Similarity<'a> {
                 all.check()?;
             }
             ticker.flush()?;
-            let parted = Parted::new(&all.pairs, ascending);
+            let parted = Parted::new(&all.pairs, ascending, &mut slab, &slabs);
             all.pairs.clear();
-            spare.give((scratches, all.pairs));
+            spare.give((scratches, all.pairs, slab));
             Ok::<_, SimilarityError>(parted)
         })?;
-        drop(spare);
-        Ok(order::merge(parts, ascending, par))
+        for (_, _, slab) in spare.into_inner() {
+            slabs.keep(slab);
+        }
+        Ok(order::merge(&parts, slabs, ascending, par))
     }
 
     /// The values of all pairs without their names: (0, 1), (0, 2), .., (1, 2), .., so that (a, b)
@@ -153,6 +158,7 @@ impl<'a> Similarity<'a> {
         let (chunks, total) = self.plan(0..self.ratings.len(), false);
         let meter = Meter::new(control, total);
         let mut values = vec![0.0; (n * n.saturating_sub(1) / 2) as usize];
+        pages::advise(&values);
         let mut rest = values.as_mut_slice();
         let part = |rows: &Range<u32>| {
             let (part, later) =

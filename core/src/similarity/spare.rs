@@ -22,4 +22,9 @@ impl<T: Default> Spare<T> {
         let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         spare.push(value);
     }
+
+    /// All that is not in use.
+    pub(super) fn into_inner(self) -> Vec<T> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
 }
