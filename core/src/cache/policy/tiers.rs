@@ -9,8 +9,9 @@
 //! since the last access of the least recently used entry there, which goes back to the window.
 //! The main list is LRU, to an eighth of the cache's size. When its last entry was not asked for
 //! during `patience` accesses, the main list holds what nobody wants any more, and new entries
-//! replace it straight away. Patience grows to twice the longest time after which an entry of the main list was still asked for, and
-//! doubles when as many entries as it holds were replaced in vain.
+//! replace it straight away. Patience grows to twice the longest time after which an entry of the
+//! main list was still asked for, and doubles when as many entries as it holds were replaced in
+//! vain.
 //!
 //! [`Way::Queue`] and [`Way::Count`] judge by counting, as S3-FIFO does: what was hit twice in the
 //! window, and every ghost, enters the main list, which is a clock with counters. The one has a
@@ -30,8 +31,8 @@ const PATIENCE: u64 = 16;
 /// of two, at each hit of the main list.
 const PATIENCE_FALL: u64 = 4;
 /// Accesses of an entry within this share of a cache's size belong to one use and count once:
-/// what a loop asks for twice in a row is not what it asks for again. They write nothing, so that
-/// the hottest entries cost least; the time of the last access is exact to that share only.
+/// what a loop asks for twice in a row is not what it asks for again. So the time of the last
+/// access is exact to that share only.
 const SAME_USE: usize = 8;
 /// Bits of precision with which weights are known.
 const UNIT_BITS: u32 = 32;
