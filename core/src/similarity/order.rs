@@ -300,12 +300,14 @@ mod tests {
                 }
             }
             let merged = |par| {
-                let (mut slab, slabs) = (Slab::default(), Slabs::default());
-                let parts: Vec<Parted> = pairs
-                    .chunks(chunk)
-                    .map(|chunk| Parted::new(chunk, ascending, &mut slab, &slabs))
+                // Of two threads in turn.
+                let (mut of_threads, slabs) = (<[Slab; 2]>::default(), Slabs::default());
+                let parts: Vec<Parted> = (pairs.chunks(chunk).enumerate())
+                    .map(|(i, chunk)| Parted::new(chunk, ascending, &mut of_threads[i % 2], &slabs))
                     .collect();
-                slabs.keep(slab);
+                for slab in of_threads {
+                    slabs.keep(slab);
+                }
                 merge(&parts, slabs, ascending, par)
             };
             let mut expected = pairs.clone();

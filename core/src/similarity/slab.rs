@@ -95,3 +95,33 @@ impl Slab {
         id
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_down_stays_whatever_slab_it_came_to() {
+        let slabs = Slabs::default();
+        let mut slab = Slab::default();
+        let mut rooms = Vec::new();
+        for (a, len) in (0..).zip([0, 10_000, 10_000, 1, 40_000, MOST + 1, 3, 0]) {
+            let (id, start, room) = slab.room(len, &slabs);
+            room.fill(Pair { a, ..NONE });
+            rooms.push((a, id, start..start + len));
+        }
+        slabs.keep(slab);
+        let all = slabs.into_inner();
+        assert!(all.len() > 3, "{} slabs", all.len());
+        let mut held = 0;
+        for (a, id, places) in rooms {
+            held += places.len();
+            assert!(all[id][places].iter().all(|pair| pair.a == a));
+        }
+        assert_eq!(
+            held,
+            all.iter().map(Vec::len).sum::<usize>(),
+            "no room twice"
+        );
+    }
+}
