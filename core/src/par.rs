@@ -1,6 +1,9 @@
 //! Parallelism as an argument. Chunks are fixed by the caller, never by the number of threads, so
 //! a result is the same, to the bit, for any degree of parallelism.
 
+#[cfg(feature = "rayon")]
+mod shared;
+
 /// How a kernel may spread its chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -28,10 +31,7 @@ impl Par {
         match self {
             Self::Seq => (0..chunks).map(f).collect(),
             #[cfg(feature = "rayon")]
-            Self::Rayon => {
-                use rayon::prelude::*;
-                (0..chunks).into_par_iter().map(f).collect()
-            }
+            Self::Rayon => shared::try_map(chunks, self.threads(), f),
         }
     }
 
