@@ -7,7 +7,7 @@ use super::{
     Backend, Codec, CompressError, INPUT_STEP, Input, Output, STEP,
     zlib::{Deflate, Inflate},
 };
-use crate::control::Control;
+use crate::{control::Control, pages};
 
 /// Inputs of up to this many bytes are compressed in one call at levels up to this: at 300 MB/s
 /// and more that takes about as long as a step, and nothing is copied into a window on the way.
@@ -33,6 +33,7 @@ impl Backend for Native {
             let mut compressor = Compressor::new(level as i32).map_err(failed)?;
             compressor.include_checksum(true).map_err(failed)?;
             let mut out = Vec::with_capacity(zstd::zstd_safe::compress_bound(input.len()));
+            pages::advise(out.spare_capacity_mut());
             compressor
                 .compress_to_buffer(input, &mut out)
                 .map_err(failed)?;

@@ -5,9 +5,9 @@ use super::{
     add_rows::add_rows,
     csr::ByRow,
     fresh::zeros,
-    gemm::{Tile, Tiles},
     product::{ProductLimits, Work},
     row_sums::RowSums,
+    tiles::{Tile, Tiles},
 };
 use crate::{
     control::{Control, Stopped},

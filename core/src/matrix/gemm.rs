@@ -1,17 +1,14 @@
-//! The one place that calls a product kernel, and the tiles that it writes.
+//! The one place that calls a product kernel.
 //!
-//! Natively (feature `native-gemm`) the kernel is the `gemm` crate with its AVX-512 paths, picked
-//! at run time: of gemm, faer and matrixmultiply it was the fastest or within 1 % of it at every
-//! size from 64 to 2048 in both precisions. Elsewhere it is [`panel`](super::panel).
+//! Natively (feature `native-gemm`) that is [`avx512`](super::avx512) where the processor has it, and
+//! else the `gemm` crate. Elsewhere it is [`panel`](super::panel).
 #![allow(unsafe_code)]
 
-use std::{
-    marker::PhantomData,
-    sync::atomic::{AtomicBool, Ordering},
-};
-
 use super::add_rows::add_rows;
-use crate::simd::{self, dispatch};
+use crate::{
+    par::Par,
+    simd::{self, dispatch},
+};
 
 /// Products of at most this many multiply-adds take plain loops: a kernel's packing and dispatch
 /// cost more (measured: 8 x 8 x 8 is even, 4 x 4 x 4 is three times faster here).
@@ -48,6 +45,33 @@ impl Kernel for f64 {
 mod sealed {
     /// One product on raw parts. Not nameable outside, which seals `Element`.
     pub trait Gemm: Sized {
+        /// A right side copied for the kernel.
+        #[doc(hidden)]
+        type Packed: Send + Sync;
+
+        /// A copy of the row-major `b`, where that pays and the kernel wants one.
+        #[doc(hidden)]
+        fn pack(shape: super::Shape, b: &[Self], par: super::Par) -> Option<Self::Packed>;
+
+        /// First row and rows of the slices that a copy is used in.
+        #[doc(hidden)]
+        fn slices(packed: &Self::Packed) -> Vec<(usize, usize)>;
+
+        /// `c = a * b`, or `c += a * b`, with the columns from `b.2` on of the slice of the copy
+        /// whose first row is `b.1`. False when it has no such part, or not as many rows
+        /// as `shape.k`.
+        ///
+        /// # Safety
+        /// As [`product_raw`](Self::product_raw).
+        #[doc(hidden)]
+        unsafe fn product_packed(
+            shape: super::Shape,
+            c: (*mut Self, usize),
+            a: (*const Self, usize, usize),
+            b: (&Self::Packed, usize, usize),
+            accumulate: bool,
+        ) -> bool;
+
         /// `c = a * b`, or `c += a * b`, in the calling thread.
         ///
         /// Not for use outside of this module.
@@ -98,6 +122,53 @@ pub struct Shape {
 macro_rules! impl_gemm {
     ($type:ty, $panel:literal, $simd128:ident) => {
         impl sealed::Gemm for $type {
+            #[cfg(all(feature = "native-gemm", target_arch = "x86_64"))]
+            type Packed = super::avx512::Packed<Self>;
+            #[cfg(not(all(feature = "native-gemm", target_arch = "x86_64")))]
+            type Packed = std::convert::Infallible;
+
+            fn pack(shape: Shape, b: &[Self], par: Par) -> Option<Self::Packed> {
+                #[cfg(all(feature = "native-gemm", target_arch = "x86_64"))]
+                return Self::Packed::new(shape, b, par);
+                #[cfg(not(all(feature = "native-gemm", target_arch = "x86_64")))]
+                {
+                    let _reads_it_as_it_lies = (shape, b, par);
+                    None
+                }
+            }
+
+            fn slices(packed: &Self::Packed) -> Vec<(usize, usize)> {
+                #[cfg(all(feature = "native-gemm", target_arch = "x86_64"))]
+                return packed.slices().collect();
+                #[cfg(not(all(feature = "native-gemm", target_arch = "x86_64")))]
+                match *packed {}
+            }
+
+            #[cfg_attr(
+                not(all(feature = "native-gemm", target_arch = "x86_64")),
+                allow(unused_variables)
+            )]
+            unsafe fn product_packed(
+                Shape { m, k, n }: Shape,
+                c: (*mut Self, usize),
+                a: (*const Self, usize, usize),
+                (packed, p, col): (&Self::Packed, usize, usize),
+                accumulate: bool,
+            ) -> bool {
+                #[cfg(all(feature = "native-gemm", target_arch = "x86_64"))]
+                {
+                    let block = packed.block(p, (col, n));
+                    let Some(block) = block.filter(|block| block.rows() == k) else {
+                        return false;
+                    };
+                    // SAFETY: the caller's contract; a copy is only made where the processor can.
+                    unsafe { super::avx512::product_packed(m, c, a, block, accumulate) };
+                    true
+                }
+                #[cfg(not(all(feature = "native-gemm", target_arch = "x86_64")))]
+                match *packed {}
+            }
+
             #[cfg(feature = "native-gemm")]
             unsafe fn product_raw(
                 Shape { m, k, n }: Shape,
@@ -106,6 +177,19 @@ macro_rules! impl_gemm {
                 (b, b_rows, b_cols): (*const Self, usize, usize),
                 accumulate: bool,
             ) {
+                #[cfg(target_arch = "x86_64")]
+                if super::avx512::available() {
+                    // SAFETY: the caller's contract is that of `avx512::product`.
+                    return unsafe {
+                        super::avx512::product(
+                            Shape { m, k, n },
+                            (c, c_stride),
+                            (a, a_rows, a_cols),
+                            (b, b_rows, b_cols),
+                            accumulate,
+                        )
+                    };
+                }
                 // SAFETY: the caller's contract is that of `gemm`, whose strides come as column
                 // stride first. Slices are at most isize::MAX bytes, so strides inside one fit.
                 unsafe {
@@ -211,170 +295,105 @@ impl<'a, T> Block<'a, T> {
     }
 }
 
-/// A row-major matrix cut into rectangles that threads write at the same time, each at most once.
-pub(super) struct Tiles<'a, T> {
-    data: *mut T,
-    rows: usize,
-    cols: usize,
-    tile_rows: usize,
-    tile_cols: usize,
-    claimed: Vec<AtomicBool>,
-    _data: PhantomData<&'a mut [T]>,
+/// The right side of a product, or some of it.
+pub(super) enum Right<'a, T: Kernel> {
+    /// As it lies.
+    Lies(Block<'a, T>),
+    /// The columns from `col` on, as many as the result has, of the slice of a copy whose first row
+    /// is `p`.
+    Packed {
+        side: &'a T::Packed,
+        p: usize,
+        col: usize,
+    },
 }
 
-// SAFETY: a shared `Tiles` only hands out tiles, each once (`claimed`), and tiles do not overlap;
-// so sharing it sends disjoint `&mut [T]` to threads, which is sound when T: Send.
-unsafe impl<T: Send> Sync for Tiles<'_, T> {}
-// SAFETY: it is a `&mut [T]` with bookkeeping.
-unsafe impl<T: Send> Send for Tiles<'_, T> {}
-
-impl<'a, T> Tiles<'a, T> {
-    /// `data` must hold `rows * cols` elements, or there are no tiles.
-    pub(super) fn new(
-        data: &'a mut [T],
-        (rows, cols): (usize, usize),
-        (tile_rows, tile_cols): (usize, usize),
-    ) -> Self {
-        let fits = rows.checked_mul(cols) == Some(data.len()) && tile_rows > 0 && tile_cols > 0;
-        debug_assert!(fits, "tiles of a matrix of another shape");
-        let (rows, cols) = if fits { (rows, cols) } else { (0, 0) };
-        let (tile_rows, tile_cols) = (tile_rows.max(1), tile_cols.max(1));
-        let tiles = rows.div_ceil(tile_rows) * cols.div_ceil(tile_cols);
-        Self {
-            data: data.as_mut_ptr(),
-            rows,
-            cols,
-            tile_rows,
-            tile_cols,
-            claimed: (0..tiles).map(|_| AtomicBool::new(false)).collect(),
-            _data: PhantomData,
+/// `c = a * b`, or `c += a * b`. Shapes must fit; otherwise nothing happens and it says so.
+///
+/// # Safety
+/// `c` must be valid for writes of `rows` rows of `cols` elements, `stride` apart, that nobody else
+/// uses meanwhile; to accumulate they must have been written.
+pub(super) unsafe fn product<T: Kernel>(
+    (c, rows, cols, stride): (*mut T, usize, usize, usize),
+    a: Block<'_, T>,
+    b: Right<'_, T>,
+    accumulate: bool,
+) -> bool {
+    let shape @ Shape { m, k, n } = Shape {
+        m: rows,
+        k: a.cols,
+        n: cols,
+    };
+    let left = (a.data.as_ptr(), a.row_stride, a.col_stride);
+    let b = match b {
+        Right::Lies(b) => b,
+        Right::Packed { side, p, col } => {
+            // SAFETY: the caller's contract; `a` is m x k, as `Block::new` checked.
+            let fits = a.rows == m
+                && unsafe {
+                    T::product_packed(shape, (c, stride), left, (side, p, col), accumulate)
+                };
+            debug_assert!(fits, "a part of another shape than the tile");
+            return fits;
         }
+    };
+    if a.rows != m || b.rows != k || b.cols != n {
+        debug_assert!(false, "blocks of other shapes than the tile");
+        return false;
     }
-
-    /// How many there are, row by row.
-    pub(super) fn len(&self) -> usize {
-        self.claimed.len()
-    }
-
-    /// Tiles in one row of tiles.
-    pub(super) fn across(&self) -> usize {
-        self.cols.div_ceil(self.tile_cols)
-    }
-
-    /// Tile `index`, the first time it is asked for.
-    pub(super) fn claim(&self, index: usize) -> Option<Tile<'_, T>> {
-        // Relaxed: the flag guards against a second claim only; what a tile holds travels to the
-        // caller with the join of the threads.
-        if self.claimed.get(index)?.swap(true, Ordering::Relaxed) {
-            return None;
-        }
-        let row = index / self.across() * self.tile_rows;
-        let col = index % self.across() * self.tile_cols;
-        Some(Tile {
-            // SAFETY: row < rows and col < cols, since index < tiles; so the offset is inside
-            // `data`, which holds rows * cols elements (checked in `new`).
-            data: unsafe { self.data.add(row * self.cols + col) },
-            row,
-            col,
-            rows: self.tile_rows.min(self.rows - row),
-            cols: self.tile_cols.min(self.cols - col),
-            stride: self.cols,
-            _tiles: PhantomData,
-        })
-    }
-}
-
-/// A rectangle that its holder alone may use.
-pub(super) struct Tile<'a, T> {
-    data: *mut T,
-    /// First row in the matrix.
-    pub(super) row: usize,
-    /// First column in the matrix.
-    pub(super) col: usize,
-    /// Rows of this tile.
-    pub(super) rows: usize,
-    /// Columns of this tile.
-    pub(super) cols: usize,
-    stride: usize,
-    _tiles: PhantomData<&'a mut [T]>,
-}
-
-impl<'a, T> Tile<'a, T> {
-    /// All of a matrix; an empty tile when `data` does not hold `rows * cols` elements.
-    pub(super) fn whole(data: &'a mut [T], rows: usize, cols: usize) -> Self {
-        let fits = rows.checked_mul(cols) == Some(data.len());
-        debug_assert!(fits, "a tile of a matrix of another shape");
-        Self {
-            data: data.as_mut_ptr(),
-            row: 0,
-            col: 0,
-            rows: if fits { rows } else { 0 },
-            cols,
-            stride: cols,
-            _tiles: PhantomData,
-        }
-    }
-
-    /// Row `row` of the tile; empty outside.
-    pub(super) fn row_mut(&mut self, row: usize) -> &mut [T] {
-        if row >= self.rows {
-            return &mut [];
-        }
-        // SAFETY: the tile is `rows` rows of `cols` elements, `stride` apart, inside the matrix;
-        // it was handed out once and `&mut self` makes this the only view of it.
-        unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.stride), self.cols) }
-    }
-}
-
-impl<T: Kernel> Tile<'_, T> {
-    /// `self = a * b`, or `self += a * b`. Shapes must fit; otherwise nothing happens.
-    pub(super) fn product(&mut self, a: Block<'_, T>, b: Block<'_, T>, accumulate: bool) {
-        let (m, k, n) = (self.rows, a.cols, self.cols);
-        if a.rows != m || b.rows != k || b.cols != n {
-            debug_assert!(false, "blocks of other shapes than the tile");
-            return;
-        }
+    // SAFETY: `c` is m x n, exclusively ours; `a` is m x k and `b` k x n inside their slices, as
+    // `Block::new` checked.
+    unsafe {
         if m * n * k <= SMALL {
-            return self.small_product(a, b, accumulate);
+            small_product((c, stride), a, b, accumulate);
+            return true;
         }
         let lies_in_rows = a.col_stride == 1 && b.col_stride == 1;
         // The portable kernel reads `b` as it lies anyway.
         if cfg!(feature = "native-gemm") && m == 1 && lies_in_rows {
-            return self.row_product(a, b, accumulate);
-        }
-        // SAFETY: `self` is m x n, exclusively ours; `a` is m x k and `b` k x n inside their
-        // slices, as `Block::new` checked.
-        unsafe {
-            T::product_raw(
-                Shape { m, k, n },
-                (self.data, self.stride),
-                (a.data.as_ptr(), a.row_stride, a.col_stride),
-                (b.data.as_ptr(), b.row_stride, b.col_stride),
-                accumulate,
-            );
-        }
-    }
-
-    /// One row by a matrix, which is read once, as it lies: nothing to pack. The `gemm` crate's own
-    /// kernel for it reads a row of `b` at a time and reached 0.9 of this.
-    fn row_product(&mut self, a: Block<'_, T>, b: Block<'_, T>, accumulate: bool) {
-        let out = self.row_mut(0);
-        if !accumulate {
-            out.fill(T::ZERO);
-        }
-        dispatch(RowProduct { out, a, b });
-    }
-
-    fn small_product(&mut self, a: Block<'_, T>, b: Block<'_, T>, accumulate: bool) {
-        for row in 0..self.rows {
-            for (col, out) in self.row_mut(row).iter_mut().enumerate() {
-                let mut sum = if accumulate { *out } else { T::ZERO };
-                for p in 0..a.cols {
-                    sum += a.data[row * a.row_stride + p * a.col_stride]
-                        * b.data[p * b.row_stride + col * b.col_stride];
-                }
-                *out = sum;
+            if !accumulate {
+                (0..n).for_each(|col| c.add(col).write(T::ZERO));
             }
+            row_product(std::slice::from_raw_parts_mut(c, n), a, b);
+            return true;
+        }
+        T::product_raw(
+            shape,
+            (c, stride),
+            left,
+            (b.data.as_ptr(), b.row_stride, b.col_stride),
+            accumulate,
+        );
+    }
+    true
+}
+
+/// One row by a matrix, which is read once, as it lies: nothing to pack. The `gemm` crate's own
+/// kernel for it reads a row of `b` at a time and reached 0.9 of this.
+fn row_product<T: Kernel>(out: &mut [T], a: Block<'_, T>, b: Block<'_, T>) {
+    dispatch(RowProduct { out, a, b });
+}
+
+/// # Safety
+/// As [`product`], whose shapes fit.
+unsafe fn small_product<T: Kernel>(
+    (c, stride): (*mut T, usize),
+    a: Block<'_, T>,
+    b: Block<'_, T>,
+    accumulate: bool,
+) {
+    for row in 0..a.rows {
+        for col in 0..b.cols {
+            // SAFETY: row < rows and col < cols of the result.
+            let out = unsafe { c.add(row * stride + col) };
+            // SAFETY: as above; it was written when it is accumulated to.
+            let mut sum = if accumulate { unsafe { *out } } else { T::ZERO };
+            for p in 0..a.cols {
+                sum += a.data[row * a.row_stride + p * a.col_stride]
+                    * b.data[p * b.row_stride + col * b.col_stride];
+            }
+            // SAFETY: as above.
+            unsafe { out.write(sum) };
         }
     }
 }

@@ -15,6 +15,8 @@
 //! Products of integers whose sums stay below 2²⁴ (f32) or 2⁵³ (f64) are exact everywhere.
 
 mod add_rows;
+#[cfg(all(feature = "native-gemm", target_arch = "x86_64"))]
+mod avx512;
 mod csr;
 mod csr_product;
 mod dense;
@@ -29,6 +31,7 @@ mod rows;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
 mod sparse;
+mod tiles;
 
 use thiserror::Error;
 

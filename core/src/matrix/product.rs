@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
     Element, Matrix, MatrixError, checked_len,
-    fresh::zeros,
-    gemm::{Block, Tile, Tiles},
+    gemm::{Block, Right, Shape},
+    tiles::{Fresh, FreshTile, FreshTiles, Tile},
 };
 use crate::{
     control::{Control, Stopped},
@@ -13,17 +13,25 @@ use crate::{
     par::Par,
 };
 
-/// Largest sides of a tile of a result that has more of both. Fewer columns cost nothing (half and
-/// quarter columns measured the same as one call over the whole matrix), fewer rows do: 256 rows
-/// 3 %, 128 rows 8 %.
+/// Elements of a tile of a result at most.
+const TILE_AREA: usize = if cfg!(feature = "native-gemm") {
+    1 << 19
+} else {
+    1 << 18
+};
+/// Rows of a tile at most, when it is cut across its columns: fewer rows cost more (256 rows 3 %,
+/// 128 rows 8 %), fewer columns nothing.
 const TILE_ROWS: usize = 1024;
-const TILE_COLS: usize = 256;
-
-/// Columns below which a tile is cut across its rows instead.
+/// Columns of a tile at most, when it is cut across its rows.
+const TILE_COLS: usize = 2048;
+/// A tile of a copied right side begins at a multiple of this many columns, which no copy cuts.
+const PANEL: usize = 32;
+/// Columns, or rows, below which a tile is cut the other way.
 const TILE_COLS_MIN: usize = 128;
+const TILE_ROWS_MIN: usize = 64;
 
-/// Inner dimension between two checkpoints: with the largest tile 2²⁸ multiply-adds, 5 ms at
-/// 100 GFLOPS; the portable kernel is some ten times slower.
+/// Inner dimension between two checkpoints: with the largest tile 2²⁹ multiply-adds, 10 ms at
+/// 100 GFLOPS, or 2²⁷ of the portable kernel, which is some ten times slower.
 pub(super) const DEPTH: usize = if cfg!(feature = "native-gemm") {
     1024
 } else {
@@ -74,7 +82,7 @@ impl ProductLimits {
     }
 }
 
-/// `a * b`. O(rows(a)·cols(a)·cols(b)) time; the result and some 10 MB a thread of packed copies.
+/// `a * b`. O(rows(a)·cols(a)·cols(b)) time; the result and some 10 MB a thread and as much as `b` for copies.
 ///
 /// Equal to the bit for any [`Par`] in one build on one processor; see the
 /// [module](super) for the tolerance between them. A result too large for the type becomes
@@ -101,9 +109,10 @@ pub fn multiply<T: Element>(
 ) -> Result<Matrix<T>, MatrixError> {
     check_shapes(a, b)?;
     let len = limits.check(a.rows(), a.cols(), b.cols())?;
-    let mut out = Matrix::from_parts(a.rows(), b.cols(), zeros(len));
-    fill(a, b, &mut out, par, control)?;
-    Ok(out)
+    let mut out = Fresh::new(len);
+    let factors = Factors::new(a, b, par, control)?;
+    factors.fill(&out.tiles(factors.shape(), factors.tile_shape(par)), par)?;
+    Ok(Matrix::from_parts(a.rows(), b.cols(), out.into_written()))
 }
 
 /// [`multiply`] into a matrix that exists, whose old values do not matter: for repeated products
@@ -130,7 +139,10 @@ pub fn multiply_into<T: Element>(
         });
     }
     limits.check(a.rows(), a.cols(), b.cols())?;
-    Ok(fill(a, b, out, par, control)?)
+    let factors = Factors::new(a, b, par, control)?;
+    let (shape, tile) = (factors.shape(), factors.tile_shape(par));
+    let tiles = FreshTiles::over(out.as_mut_slice(), shape, tile);
+    Ok(factors.fill(&tiles, par)?)
 }
 
 fn check_shapes<T: Element>(a: &Matrix<T>, b: &Matrix<T>) -> Result<(), MatrixError> {
@@ -145,23 +157,39 @@ fn check_shapes<T: Element>(a: &Matrix<T>, b: &Matrix<T>) -> Result<(), MatrixEr
     })
 }
 
-/// Sides of the tiles of an `m` x `n` result: of the shape alone, never of the threads. Thin ones
+/// Sides of the tiles of an `m` x `n` result: of the shape alone, never of the threads; but for one
+/// row, which has the same bits however it is cut, and waits for memory rather than arithmetic: for
+/// two threads smaller tiles pay, for one they would take a quarter longer.
+///
+/// A kernel that copied the right side before reads it best as long as it is, so the cut goes
+/// across rows; else each tile copies its columns of it, and the cut goes across them. Thin ones
 /// are longer, so that a row stays whole (a quarter of a row at a time takes 1 x 1000 by 1000 x
-/// 1000 twice as long) and the right side is packed seldom.
-fn tile_shape(m: usize, k: usize, n: usize) -> (usize, usize) {
-    let area = TILE_ROWS * TILE_COLS;
-    let mut cols = n.min(area / m.clamp(1, TILE_ROWS));
-    let most = m.min(area / cols.max(1)).max(1);
+/// 1000 twice as long).
+fn tile_shape(m: usize, k: usize, n: usize, packed: bool, one_row_shared: bool) -> (usize, usize) {
+    let small = if one_row_shared {
+        TILE_SMALL / 4
+    } else {
+        TILE_SMALL
+    };
+    let mut cols = n.min(if packed {
+        TILE_COLS
+    } else {
+        TILE_AREA / m.clamp(1, TILE_ROWS)
+    });
+    let most = m.min(TILE_AREA / cols.max(1)).max(1);
     // As even as can be.
     let mut rows = m.div_ceil(m.div_ceil(most));
     loop {
         let tiles = m.div_ceil(rows) * n.div_ceil(cols);
         let half = rows * cols / 2 * k.min(DEPTH);
-        if tiles >= FEW || half < TILE_SMALL {
+        if tiles >= FEW || half < small {
             return (rows, cols);
         }
-        if cols >= 2 * TILE_COLS_MIN {
-            cols = cols.div_ceil(2);
+        let (wide, high) = (cols >= 2 * TILE_COLS_MIN, rows >= 2 * TILE_ROWS_MIN);
+        if wide && !(packed && high) {
+            cols = cols
+                .div_ceil(2)
+                .next_multiple_of(if packed { PANEL } else { 1 });
         } else if rows > 1 {
             rows = rows.div_ceil(2);
         } else {
@@ -170,35 +198,72 @@ fn tile_shape(m: usize, k: usize, n: usize) -> (usize, usize) {
     }
 }
 
-fn fill<T: Element>(
-    a: &Matrix<T>,
-    b: &Matrix<T>,
-    out: &mut Matrix<T>,
-    par: Par,
-    control: &(impl Control + ?Sized),
-) -> Result<(), Stopped> {
-    let (m, k, n) = (a.rows(), a.cols(), b.cols());
-    let work = Work::new(control, (m * n) as u64 * k as u64);
-    work.go_on()?;
-    let fill_tile = |tile: &mut Tile<'_, T>| {
-        for (p, depth) in depths(k) {
-            let left = Block::new(a.as_slice(), tile.row * k + p, tile.rows, depth, k);
-            let right = Block::new(b.as_slice(), p * n + tile.col, depth, tile.cols, n);
-            tile.product(left, right, p > 0);
-            work.advance(tile, depth)?;
+/// What is multiplied.
+struct Factors<'a, T: Element, C: ?Sized> {
+    a: &'a Matrix<T>,
+    b: &'a Matrix<T>,
+    /// Of `b`, where the kernel wants one.
+    packed: Option<T::Packed>,
+    work: Work<'a, C>,
+}
+
+impl<'a, T: Element, C: Control + ?Sized> Factors<'a, T, C> {
+    fn new(a: &'a Matrix<T>, b: &'a Matrix<T>, par: Par, control: &'a C) -> Result<Self, Stopped> {
+        let (m, k, n) = (a.rows(), a.cols(), b.cols());
+        let work = Work::new(control, (m * n) as u64 * k as u64);
+        work.go_on()?;
+        let packed = T::pack(Shape { m, k, n }, b.as_slice(), par);
+        Ok(Self { a, b, packed, work })
+    }
+
+    /// Of the result.
+    fn shape(&self) -> (usize, usize) {
+        (self.a.rows(), self.b.cols())
+    }
+
+    fn tile_shape(&self, par: Par) -> (usize, usize) {
+        let (m, n) = self.shape();
+        let one_row_shared = m == 1 && par.threads() > 1;
+        tile_shape(m, self.a.cols(), n, self.packed.is_some(), one_row_shared)
+    }
+
+    fn fill(&self, tiles: &FreshTiles<'_, T>, par: Par) -> Result<(), Stopped> {
+        let slices = match &self.packed {
+            Some(packed) => T::slices(packed),
+            None => depths(self.a.cols()).collect(),
+        };
+        let claim_and_fill = |index| match tiles.claim(index) {
+            Some(tile) => self.fill_tile(tile, &slices),
+            None => Ok(()),
+        };
+        if tiles.len() == 1 {
+            // Not worth handing to another thread.
+            return claim_and_fill(0);
+        }
+        par.try_map(tiles.len(), claim_and_fill).map(drop)
+    }
+
+    fn fill_tile(&self, tile: FreshTile<'_, T>, slices: &[(usize, usize)]) -> Result<(), Stopped> {
+        let (row, col, rows, cols) = tile.place();
+        let (k, n) = (self.a.cols(), self.b.cols());
+        let left = |p, depth| Block::new(self.a.as_slice(), row * k + p, rows, depth, k);
+        let right = |p, depth| match &self.packed {
+            Some(side) => Right::Packed { side, p, col },
+            None => Right::Lies(Block::new(self.b.as_slice(), p * n + col, depth, cols, n)),
+        };
+        let Some((&(p, depth), rest)) = slices.split_first() else {
+            return Ok(());
+        };
+        let Some(mut tile) = tile.into_product(left(p, depth), right(p, depth)) else {
+            return Ok(());
+        };
+        self.work.advance(&tile, depth)?;
+        for &(p, depth) in rest {
+            tile.product(left(p, depth), right(p, depth), true);
+            self.work.advance(&tile, depth)?;
         }
         Ok(())
-    };
-    let shape = tile_shape(m, k, n);
-    if shape == (m, n) {
-        return fill_tile(&mut Tile::whole(out.as_mut_slice(), m, n));
     }
-    let tiles = Tiles::new(out.as_mut_slice(), (m, n), shape);
-    let claim_and_fill = |index| match tiles.claim(index) {
-        Some(mut tile) => fill_tile(&mut tile),
-        None => Ok(()),
-    };
-    par.try_map(tiles.len(), claim_and_fill).map(drop)
 }
 
 /// `(start, length)` of the slices of the inner dimension.

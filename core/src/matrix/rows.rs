@@ -4,8 +4,9 @@ use std::{cmp::Ordering, collections::BinaryHeap};
 
 use super::{
     Matrix, MatrixError, checked_len,
-    gemm::{Block, Tile, Tiles},
+    gemm::{Block, Right},
     product::{ProductLimits, Work, depths},
+    tiles::{Tile, Tiles},
 };
 use crate::{
     control::{Control, Stopped},
@@ -201,7 +202,7 @@ impl<'a> Rows<'a> {
         for (p, depth) in depths(cols) {
             let left = Block::new(data, row0 * cols + p, tile.rows, depth, cols);
             let right = Block::new(data, col0 * cols + p, tile.cols, depth, cols);
-            tile.product(left, right.transposed(), p > 0);
+            tile.product(left, Right::Lies(right.transposed()), p > 0);
             work.advance(tile, depth)?;
         }
         for i in 0..tile.rows {

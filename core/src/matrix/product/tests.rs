@@ -87,16 +87,29 @@ fn shapes_at_the_edges_of_tiles_and_slices_are_exact() {
 #[test]
 fn threads_do_not_change_a_bit() {
     let mut rng = Rng::new(3);
-    let data = (0..700 * 700).map(|_| rng.normal()).collect();
-    let a = Matrix::<f64>::from_vec(700, 700, data, usize::MAX).unwrap();
-    let seq = multiply(&a, &a, &LIMITS, Par::Seq, &Unstoppable).unwrap();
-    for threads in [1, 2, 5] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-        let par = pool
-            .build()
-            .unwrap()
-            .install(|| multiply(&a, &a, &LIMITS, Par::Rayon, &Unstoppable).unwrap());
-        assert_eq!(seq, par);
+    let mut normal = |rows: usize, cols: usize| {
+        let data = (0..rows * cols).map(|_| rng.normal()).collect();
+        Matrix::<f64>::from_vec(rows, cols, data, usize::MAX).unwrap()
+    };
+    // As it lies, copied, one row, deeper than a slice.
+    for (m, k, n) in [
+        (200, 200, 200),
+        (700, 700, 700),
+        (1, 900, 1000),
+        (300, 1300, 70),
+    ] {
+        let (a, b) = (normal(m, k), normal(k, n));
+        let seq = multiply(&a, &b, &LIMITS, Par::Seq, &Unstoppable).unwrap();
+        for threads in [1, 2, 5] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let par = pool
+                .build()
+                .unwrap()
+                .install(|| multiply(&a, &b, &LIMITS, Par::Rayon, &Unstoppable).unwrap());
+            assert_eq!(seq, par);
+        }
+        let outside = multiply(&a, &b, &LIMITS, Par::Rayon, &Unstoppable).unwrap();
+        assert_eq!(seq, outside);
     }
 }
 
@@ -131,11 +144,16 @@ fn a_cancel_ends_the_product_at_the_next_checkpoint() {
 #[test]
 fn no_step_between_checkpoints_is_longer_than_a_tile() {
     for (m, k, n) in [(4096, 4096, 4096), (1 << 24, 1, 1 << 10), (3, 1 << 22, 3)] {
-        let (rows, cols) = tile_shape(m, k, n);
-        assert!(rows * cols <= TILE_ROWS * TILE_COLS);
-        assert!(rows <= m && cols <= n);
+        for packed in [false, true] {
+            let (rows, cols) = tile_shape(m, k, n, packed, m == 1);
+            assert!(rows * cols <= TILE_AREA);
+            assert!(rows <= m && cols <= n);
+        }
     }
-    assert_eq!(tile_shape(64, 64, 64), (64, 64));
+    assert_eq!(tile_shape(64, 64, 64, false, false), (64, 64));
+    let rows = TILE_AREA / 2048;
+    assert_eq!(tile_shape(2048, 2048, 2048, true, false), (rows, 2048));
+    assert_eq!(tile_shape(512, 512, 512, false, false), (512, 128));
 }
 
 #[test]
