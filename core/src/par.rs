@@ -11,7 +11,7 @@ pub enum Par {
     /// In the calling thread.
     #[default]
     Seq,
-    /// Over the rayon pool that the caller is in (or the global one).
+    /// In the calling thread and those of the rayon pool that it is in (or the global one).
     #[cfg(feature = "rayon")]
     Rayon,
 }

@@ -258,3 +258,62 @@ impl<'a, T: Kernel> FreshTile<'a, T> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 5 x 3 by 3 x 4 in tiles of 2 x 3, of which those on the right and below are smaller.
+    const SHAPE: (usize, usize) = (5, 4);
+    const TILE: (usize, usize) = (2, 3);
+    const K: usize = 3;
+
+    fn sides() -> (Vec<f64>, Vec<f64>) {
+        let numbers = |len: usize, by: usize| (0..len).map(|i| (i * by % 7) as f64).collect();
+        (numbers(SHAPE.0 * K, 3), numbers(K * SHAPE.1, 5))
+    }
+
+    fn expected((a, b): &(Vec<f64>, Vec<f64>)) -> Vec<f64> {
+        let (m, n) = SHAPE;
+        let cell = |i: usize| (0..K).map(|p| a[i / n * K + p] * b[p * n + i % n]).sum();
+        (0..m * n).map(cell).collect()
+    }
+
+    /// Sets the tiles of `order`, then adds the same once more.
+    fn fill(tiles: &FreshTiles<'_, f64>, (a, b): &(Vec<f64>, Vec<f64>), order: &[usize]) {
+        for &index in order {
+            let tile = tiles.claim(index).unwrap();
+            assert!(tiles.claim(index).is_none(), "handed out twice");
+            let (row, col, rows, cols) = tile.place();
+            let left = Block::new(a, row * K, rows, K, K);
+            let right = || Right::Lies(Block::new(b, col, K, cols, SHAPE.1));
+            let mut tile = tile.into_product(left, right()).unwrap();
+            tile.product(left, right(), true);
+            assert_eq!(tile.row_mut(rows), [0.0; 0]);
+        }
+    }
+
+    #[test]
+    fn every_tile_is_written_where_it_belongs() {
+        let sides = sides();
+        let twice: Vec<f64> = expected(&sides).iter().map(|x| 2.0 * x).collect();
+        let mut fresh = Fresh::new(SHAPE.0 * SHAPE.1);
+        fill(&fresh.tiles(SHAPE, TILE), &sides, &[4, 0, 5, 2, 1, 3]);
+        assert_eq!(fresh.into_written(), twice);
+        let mut data = vec![f64::NAN; SHAPE.0 * SHAPE.1];
+        fill(
+            &FreshTiles::over(&mut data, SHAPE, TILE),
+            &sides,
+            &[0, 1, 2, 3, 4, 5],
+        );
+        assert_eq!(data, twice);
+    }
+
+    #[test]
+    #[should_panic(expected = "a tile was not written")]
+    fn a_result_with_a_hole_is_refused() {
+        let mut fresh = Fresh::new(SHAPE.0 * SHAPE.1);
+        fill(&fresh.tiles(SHAPE, TILE), &sides(), &[0, 1, 3, 4, 5]);
+        fresh.into_written();
+    }
+}
