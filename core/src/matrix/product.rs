@@ -23,7 +23,7 @@ const TILE_AREA: usize = if cfg!(feature = "native-gemm") {
 /// 128 rows 8 %), fewer columns nothing.
 const TILE_ROWS: usize = 1024;
 /// Columns of a tile at most, when it is cut across its rows.
-const TILE_COLS: usize = 2048;
+const TILE_COLS: usize = 1024;
 /// A tile of a copied right side begins at a multiple of this many columns, which no copy cuts.
 const PANEL: usize = 32;
 /// Columns, or rows, below which a tile is cut the other way.

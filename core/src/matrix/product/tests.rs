@@ -151,8 +151,8 @@ fn no_step_between_checkpoints_is_longer_than_a_tile() {
         }
     }
     assert_eq!(tile_shape(64, 64, 64, false, false), (64, 64));
-    let rows = TILE_AREA / 2048;
-    assert_eq!(tile_shape(2048, 2048, 2048, true, false), (rows, 2048));
+    let rows = TILE_AREA / 1024;
+    assert_eq!(tile_shape(2048, 2048, 2048, true, false), (rows, 1024));
     assert_eq!(tile_shape(512, 512, 512, false, false), (512, 128));
 }
 
