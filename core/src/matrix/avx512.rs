@@ -93,7 +93,7 @@ pub(super) unsafe fn product<T: Lanes>(
 
 /// Whether rows so far apart share sets of the first-level cache, which then cannot hold those of
 /// a block: their distance is near a multiple of 4 KiB.
-pub(super) fn collide<T>(stride: usize) -> bool {
+fn collide<T>(stride: usize) -> bool {
     (stride * size_of::<T>() + LINE) % 4096 < 2 * LINE
 }
 
@@ -105,6 +105,24 @@ fn left_stride<T>(depth: usize) -> usize {
 /// Numbers of the inner dimension that are taken at once; slices as even as can be.
 fn slice_depth<T>(k: usize) -> usize {
     k.div_ceil(k.div_ceil(DEPTH_BYTES / size_of::<T>()))
+}
+
+/// Whether the rows of a block of the left side are copied for an `m` x `n` result.
+fn packs_left<V: Vector>((m, n): (usize, usize), (_, rows, cols): Strided<V::Scalar>) -> bool {
+    cols != 1 || n > 4 * V::LANES && m > 3 && collide::<V::Scalar>(rows)
+}
+
+/// Whether the right side is copied.
+fn packs_right<V: Vector>(Shape { m, k, n }: Shape, (_, rows, cols): Strided<V::Scalar>) -> bool {
+    let bytes = rows * size_of::<V::Scalar>();
+    let apart = !collide::<V::Scalar>(rows);
+    let reads_it = cols == 1
+        && (n <= 2 * V::LANES
+            || m <= FEW_ROWS
+            || m <= SELDOM && apart
+            || m <= SELDOM_SHORT && bytes <= SHORT
+            || k * bytes <= FITS && apart);
+    !reads_it
 }
 
 /// What is copied, and how much at once.
@@ -125,28 +143,18 @@ struct Plan {
 
 impl Plan {
     fn new<V: Vector>(
-        Shape { m, k, n }: Shape,
-        (_, a_rows, a_cols): Strided<V::Scalar>,
-        (_, b_rows, b_cols): Strided<V::Scalar>,
+        shape @ Shape { m, k, n }: Shape,
+        a: Strided<V::Scalar>,
+        b: Strided<V::Scalar>,
     ) -> Self {
-        let size = size_of::<V::Scalar>();
-        let panel = 2 * V::LANES;
         let depth = slice_depth::<V::Scalar>(k);
-        let collide = collide::<V::Scalar>;
-        let right_bytes = b_rows * size;
-        let reads_right = b_cols == 1
-            && (n <= panel
-                || m <= FEW_ROWS
-                || m <= SELDOM && !collide(b_rows)
-                || m <= SELDOM_SHORT && right_bytes <= SHORT
-                || k * right_bytes <= FITS && !collide(b_rows));
         Self {
             depth,
-            width: n.min(WIDTH_BYTES / size),
-            pack_left: a_cols != 1 || n > 2 * panel && m > 3 && collide(a_rows),
-            pack_right: !reads_right,
+            width: n.min(WIDTH_BYTES / size_of::<V::Scalar>()),
+            pack_left: packs_left::<V>((m, n), a),
+            pack_right: packs_right::<V>(shape, b),
             left_stride: left_stride::<V::Scalar>(depth),
-            panel,
+            panel: 2 * V::LANES,
         }
     }
 
@@ -214,16 +222,13 @@ pub(super) unsafe fn product_packed<T: Lanes>(
 ) {
     let (depth, width) = (b.rows(), b.cols());
     let stride = left_stride::<T>(depth);
-    let pack_left = a.2 != 1 || collide::<T>(a.1);
+    let pack_left = packs_left::<T::Wide>((m, width), a);
     let scratch = if pack_left { ROWS * stride } else { 0 };
     with_copies((scratch, 0), |(left_copy, _)| {
         let left_copy = pack_left.then_some((left_copy, stride));
-        let (data, panel, next) = b.layout();
+        let shape = (m, depth, width);
         // SAFETY: the caller's contract; the panels hold the block's rows and columns.
-        unsafe {
-            let right = (data, panel, next);
-            rows_of_blocks::<T::Wide>((m, depth, width), c, (a, left_copy), right, accumulate);
-        }
+        unsafe { rows_of_blocks::<T::Wide>(shape, c, (a, left_copy), b.layout(), accumulate) }
     });
 }
 

@@ -82,7 +82,7 @@ impl ProductLimits {
     }
 }
 
-/// `a * b`. O(rows(a)·cols(a)·cols(b)) time; the result and some 10 MB a thread and as much as `b` for copies.
+/// `a * b`. O(rows(a)·cols(a)·cols(b)) time; the result and some 10 MB a thread and up to twice `b` for copies.
 ///
 /// Equal to the bit for any [`Par`] in one build on one processor; see the
 /// [module](super) for the tolerance between them. A result too large for the type becomes

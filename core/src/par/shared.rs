@@ -26,7 +26,8 @@ where
     }
     // Relaxed: a chunk's result travels through its own lock, which is free when it is taken.
     let next = AtomicUsize::new(0);
-    let finished = AtomicUsize::new(0);
+    // Helpers at work; only how long the caller waits for them hangs on it.
+    let busy = AtomicUsize::new(0);
     let done: Vec<Mutex<Option<Result<T, E>>>> = (0..chunks).map(|_| Mutex::new(None)).collect();
     let work = || {
         loop {
@@ -40,14 +41,19 @@ where
                 next.store(chunks, Ordering::Relaxed);
             }
             *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            finished.fetch_add(1, Ordering::Relaxed);
         }
     };
     rayon::in_place_scope(|scope| {
-        (0..helpers).for_each(|_| scope.spawn(|_| work()));
+        (0..helpers).for_each(|_| {
+            scope.spawn(|_| {
+                busy.fetch_add(1, Ordering::Relaxed);
+                work();
+                busy.fetch_sub(1, Ordering::Relaxed);
+            })
+        });
         work();
         let mut patience = YIELDS;
-        while patience > 0 && finished.load(Ordering::Relaxed) < chunks {
+        while patience > 0 && busy.load(Ordering::Relaxed) > 0 {
             patience -= 1;
             std::thread::yield_now();
         }

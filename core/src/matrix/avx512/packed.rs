@@ -3,9 +3,9 @@
 use std::{cell::Cell, convert::Infallible, marker::PhantomData};
 
 use super::{
-    Lanes, Plan,
+    Lanes,
     pack::{Line, pack_right},
-    slice_depth,
+    packs_right, slice_depth,
     vector::Vector,
 };
 use crate::{matrix::gemm::Shape, pages, par::Par};
@@ -47,7 +47,7 @@ impl<T: Lanes> Packed<T> {
     const GROUPS_ARE_WHOLE: () = assert!(GROUP.is_multiple_of(2 * T::Wide::LANES));
 
     /// A copy of the row-major `b`, `shape.k` x `shape.n`; nothing when reading it as it lies is
-    /// better. It takes as much memory as `b`.
+    /// better. It takes as much memory as `b`, or up to twice that when `b` has few columns.
     ///
     /// The processor must be one that the module is [`available`](super::available) for, which is
     /// asked.
@@ -57,11 +57,7 @@ impl<T: Lanes> Packed<T> {
         if !super::available() || b.len() != k.checked_mul(n)? || b.is_empty() {
             return None;
         }
-        let lies = (b.as_ptr(), n, 1);
-        // How the left side lies does not matter to the right one.
-        if n <= T::Narrow::LANES
-            || !Plan::new::<T::Wide>(shape, (b.as_ptr(), k, 1), lies).pack_right
-        {
+        if !packs_right::<T::Wide>(shape, (b.as_ptr(), n, 1)) {
             return None;
         }
         let depth = slice_depth::<T>(k);
