@@ -145,9 +145,25 @@ impl Csr {
 
     /// `(row, columns, values)` of each row that has entries, both ascending.
     pub fn iter_rows(&self) -> impl ExactSizeIterator<Item = (usize, &[u32], &[f64])> {
-        self.row_ids.iter().enumerate().map(|(slot, &row)| {
-            let (ids, values) = self.slot(slot);
-            (row as usize, ids, values)
+        self.iter_slots(0..self.slots())
+    }
+
+    /// The same of some of them, counted without the empty rows.
+    pub(super) fn iter_slots(
+        &self,
+        slots: std::ops::Range<usize>,
+    ) -> impl ExactSizeIterator<Item = (usize, &[u32], &[f64])> {
+        let mut start = self.slot_start(slots.start);
+        let rows = self.row_ids.get(slots.clone()).unwrap_or_default();
+        let ends = self.row_ends.get(slots).unwrap_or_default();
+        rows.iter().zip(ends).map(move |(&row, &end)| {
+            let range = std::mem::replace(&mut start, end as usize)..end as usize;
+            let ids = self.col_ids.get(range.clone()).unwrap_or_default();
+            (
+                row as usize,
+                ids,
+                self.values.get(range).unwrap_or_default(),
+            )
         })
     }
 
@@ -163,13 +179,15 @@ impl Csr {
 
     /// The `slot`-th row that has entries.
     pub(super) fn slot(&self, slot: usize) -> (&[u32], &[f64]) {
-        let start = match slot.checked_sub(1) {
-            Some(before) => self.row_ends.get(before).map_or(0, |&e| e as usize),
-            None => 0,
-        };
+        let start = self.slot_start(slot);
         let end = self.row_ends.get(slot).map_or(start, |&e| e as usize);
         let ids = self.col_ids.get(start..end).unwrap_or_default();
         (ids, self.values.get(start..end).unwrap_or_default())
+    }
+
+    fn slot_start(&self, slot: usize) -> usize {
+        let before = slot.checked_sub(1);
+        before.map_or(0, |slot| self.row_ends.get(slot).map_or(0, |&e| e as usize))
     }
 
     /// For many look-ups of rows by number.

@@ -125,6 +125,18 @@ impl<'a, T> Tile<'a, T> {
     }
 }
 
+impl<T> Tile<'_, T> {
+    /// All of the tile, row after row; empty unless it is as wide as the matrix.
+    pub(super) fn full_rows_mut(&mut self) -> &mut [T] {
+        if self.cols != self.stride {
+            return &mut [];
+        }
+        // SAFETY: rows as long as their distance lie without gaps; as in `row_mut`, this is the
+        // only view of them.
+        unsafe { std::slice::from_raw_parts_mut(self.data, self.rows * self.cols) }
+    }
+}
+
 impl<T: Kernel> Tile<'_, T> {
     /// `self = a * b`, or `self += a * b`. Shapes must fit; otherwise nothing happens.
     pub(super) fn product(&mut self, a: Block<'_, T>, b: Right<'_, T>, accumulate: bool) {
@@ -307,6 +319,22 @@ mod tests {
             &[0, 1, 2, 3, 4, 5],
         );
         assert_eq!(data, twice);
+    }
+
+    #[test]
+    fn only_a_tile_as_wide_as_the_matrix_is_one_slice() {
+        let mut data = vec![0; 5 * 4];
+        let tiles = Tiles::new(&mut data, SHAPE, (2, 4));
+        for index in [2, 0, 1] {
+            let mut tile = tiles.claim(index).unwrap();
+            assert_eq!(tile.full_rows_mut().len(), tile.rows * 4);
+            tile.full_rows_mut().fill(index + 1);
+        }
+        drop(tiles);
+        let expected: Vec<_> = (0..20).map(|i| i / 8 + 1).collect();
+        assert_eq!(data, expected);
+        let tiles = Tiles::new(&mut data, SHAPE, TILE);
+        assert_eq!(tiles.claim(0).unwrap().full_rows_mut(), [0; 0]);
     }
 
     #[test]
