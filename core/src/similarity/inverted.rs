@@ -196,7 +196,7 @@ impl Walk<'_> {
         ticker: &mut Ticker<'_, C>,
         sink: &mut impl FnMut(&Lanes, Ids<'_>, usize),
     ) -> Result<(), Stopped> {
-        let work = self.inverted.work(self.ratings, a, whole);
+        let work = self.start(a, whole, &mut scratch.cursors);
         let entities = self.ratings.len();
         let first = if whole { 0 } else { a + 1 };
         let row_len = self.ratings.range(a).len();
@@ -207,14 +207,6 @@ impl Walk<'_> {
             return self.dense_row(dense, codes, lanes, a, first, ticker, sink);
         }
         let sparse = work * SPARSE_FACTOR < u64::from(entities - first);
-        scratch.cursors.clear();
-        let items = self.ratings.row(a).0.iter();
-        scratch
-            .cursors
-            .extend(self.ratings.range(a).zip(items).filter_map(|(own, &item)| {
-                let list = self.inverted.list(own, item, whole);
-                (!list.is_empty()).then_some((own, list))
-            }));
         let mut block_start = first as usize / BLOCK * BLOCK;
         while block_start < entities as usize && !scratch.cursors.is_empty() {
             let block_end = (block_start + BLOCK).min(entities as usize);
@@ -229,6 +221,21 @@ impl Walk<'_> {
             block_start = block_end;
         }
         Ok(())
+    }
+
+    /// The lists to walk for row `a`; gives the co-rated items that they meet, as
+    /// [`Inverted::work`].
+    fn start(&self, a: u32, whole: bool, cursors: &mut Vec<(usize, Range<usize>)>) -> u64 {
+        cursors.clear();
+        let mut work = 0;
+        for (own, &item) in self.ratings.range(a).zip(self.ratings.row(a).0) {
+            let list = self.inverted.list(own, item, whole);
+            work += list.len() as u64;
+            if !list.is_empty() {
+                cursors.push((own, list));
+            }
+        }
+        work
     }
 
     /// The same by the matrix: all pairs from `first` on.

@@ -35,6 +35,18 @@ pub(super) enum RowKind<'a> {
 }
 
 impl Kernel<'_> {
+    /// Of the whole rows, in the units of the sums.
+    pub(super) fn squared_norms(&self, ratings: &Ratings) -> Vec<f64> {
+        let norms = |unit: &dyn Fn(usize) -> f64| {
+            let norm = |a| ratings.range(a).map(unit).map(|v| v * v).sum();
+            (0..ratings.len()).map(norm).collect()
+        };
+        match self {
+            Self::Packed { lists, .. } => norms(&|i| f64::from(lists.own[i])),
+            Self::Float(_) => norms(&|i| f64::from(ratings.values()[i])),
+        }
+    }
+
     /// For a row of so many ratings.
     pub(super) fn row_kind(&self, len: usize) -> RowKind<'_> {
         match self {

@@ -36,22 +36,36 @@ pub(super) fn quantize(values: &[f32], shift: bool) -> Option<Codes> {
     }
     let base = if shift { f64::from(low) } else { 0.0 };
     STEPS.iter().find_map(|&step| {
-        let last = (f64::from(high) - base) / step;
+        // Exact, as all of these are powers of two.
+        let per_step = 1.0 / step;
+        let last = (f64::from(high) - base) * per_step;
         if last >= CODES as f64 {
             return None;
         }
         // Both the rating and the base are multiples of the step, so their difference is exact.
-        let is_multiple = |v: f64| (v / step).trunc() == v / step;
-        if !is_multiple(base) || !values.iter().all(|&v| is_multiple(f64::from(v))) {
+        if !is_whole(base * per_step) || !values.chunks(256).all(|v| are_whole(v, per_step)) {
             return None;
         }
-        let code = |&v: &f32| ((f64::from(v) - base) / step) as u8;
+        let code = |&v: &f32| ((f64::from(v) - base) * per_step) as u8;
         Some(Codes {
             codes: values.iter().map(code).collect(),
             code_max: last as u8,
             step,
         })
     })
+}
+
+/// Whether all are whole numbers of steps. Without branches, for vectors.
+fn are_whole(values: &[f32], per_step: f64) -> bool {
+    let and = |all, &v: &f32| all & is_whole(f64::from(v) * per_step);
+    values.iter().fold(true, and)
+}
+
+/// Adding 3 * 2^51 rounds to whole numbers as far as fractions go, which is below 2^51; instructions
+/// that every vector unit has.
+fn is_whole(steps: f64) -> bool {
+    const ROUND: f64 = 3.0 * (1u64 << 51) as f64;
+    (steps + ROUND) - ROUND == steps
 }
 
 /// Where a sum lies: `(words[word] >> shift) & mask`.
@@ -260,6 +274,8 @@ mod tests {
         assert!(quantize(&[4.1, 5.0], true).is_none());
         assert!(quantize(&[1e-20, 100.0], true).is_none());
         assert!(quantize(&[-1.0, 1.0], false).is_none());
+        assert_eq!(quantize(&[-3.5, 2.0], true).unwrap().codes, [0, 11]);
+        assert_eq!(quantize(&[f32::MAX], true).unwrap().step, 1.0);
         assert!(quantize(&[0.0, 128.0], true).is_none());
         assert_eq!(quantize(&[1e10, 1e10], true).unwrap().code_max, 0);
     }

@@ -52,27 +52,22 @@ impl<'a> Similarity<'a> {
         let row_lens = (0..ratings.len()).map(|a| ratings.range(a).len());
         let common = row_lens.clone().max().unwrap_or(0) as u64;
         let mut step = 1.0;
-        let mut units: Vec<f64> = Vec::new();
         let packed = match measure {
             Measure::Jaccard => Some((vec![0; ratings.ratings_len()], 0, 1.0)),
             _ => quantize(ratings.values(), measure.is_shift_invariant())
                 .map(|c| (c.codes, c.code_max, c.step)),
         };
         let kernel = packed.and_then(|(codes, code_max, code_step)| {
-            units = codes.iter().map(|&c| f64::from(c)).collect();
             step = code_step;
             packed_kernel(measure, common, codes, code_max, ratings, &inverted)
         });
         let kernel = kernel.unwrap_or_else(|| {
-            units = ratings.values().iter().map(|&v| f64::from(v)).collect();
             step = 1.0;
             Kernel::Float(Floats::new(ratings, &inverted, measure))
         });
         let sides = match measure {
             Measure::Jaccard => row_lens.map(|len| len as f64).collect(),
-            Measure::CosineZeroFilled => (0..ratings.len())
-                .map(|a| units[ratings.range(a)].iter().map(|v| v * v).sum())
-                .collect(),
+            Measure::CosineZeroFilled => kernel.squared_norms(ratings),
             _ => Vec::new(),
         };
         Ok(Self {

@@ -11,6 +11,7 @@ use super::{
     measure::{LANES, Lanes, N},
     order,
 };
+use crate::simd;
 
 /// Tells which pairs have enough in common and are similar enough.
 #[derive(Debug, Clone, Copy)]
@@ -58,23 +59,26 @@ impl Keep {
         first: u32,
         values: &mut [f64],
     ) {
-        let value = |lane: usize| {
-            let has_support = self.has_support(lanes.sums[N][lane]);
-            if has_support {
-                lanes.values[lane]
-            } else {
-                self.unsupported()
-            }
-        };
         if let Some(start) = ids.range_start() {
             let values = &mut values[(start - first) as usize..][..len];
-            for (lane, place) in values.iter_mut().enumerate() {
-                *place = value(lane);
-            }
+            simd::dispatch(WriteRange {
+                keep: *self,
+                lanes,
+                values,
+            });
         } else {
             for lane in 0..len {
-                values[(ids.get(lane) - first) as usize] = value(lane);
+                values[(ids.get(lane) - first) as usize] = self.value(lanes, lane);
             }
+        }
+    }
+
+    #[inline(always)]
+    fn value(&self, lanes: &Lanes, lane: usize) -> f64 {
+        if self.has_support(lanes.sums[N][lane]) {
+            lanes.values[lane]
+        } else {
+            self.unsupported()
         }
     }
 
@@ -85,6 +89,30 @@ impl Keep {
             if self.keeps(lanes.sums[N][lane], lanes.values[lane]) {
                 f(lane);
             }
+        }
+    }
+}
+
+/// The values of the first lanes, in their order.
+struct WriteRange<'a> {
+    keep: Keep,
+    lanes: &'a Lanes,
+    values: &'a mut [f64],
+}
+
+impl simd::Kernel for WriteRange<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self {
+            keep,
+            lanes,
+            values,
+        } = self;
+        let len = values.len().min(LANES);
+        for (lane, place) in values[..len].iter_mut().enumerate() {
+            *place = keep.value(lanes, lane);
         }
     }
 }
