@@ -21,9 +21,12 @@ use self::{
 };
 use super::gemm::Shape;
 
-/// Bytes of a row of the left side that are used at once, so that those of a block stay in the
+/// Numbers of a row of the left side that are used at once, so that those of a block stay in the
 /// second-level cache beside the right side's.
-const DEPTH_BYTES: usize = 4096;
+const DEPTH: usize = 1024;
+/// Up to this depth writing a result whose rows collide costs more than computing it, and blocks of
+/// few rows, which the first-level cache can hold, are better.
+const SHALLOW: usize = 128;
 /// Bytes of a row of the right side that are packed at once.
 const WIDTH_BYTES: usize = 8192;
 /// A right side of so many bytes stays in the second-level cache as it lies.
@@ -103,8 +106,8 @@ fn left_stride<T>(depth: usize) -> usize {
 }
 
 /// Numbers of the inner dimension that are taken at once; slices as even as can be.
-fn slice_depth<T>(k: usize) -> usize {
-    k.div_ceil(k.div_ceil(DEPTH_BYTES / size_of::<T>()))
+fn slice_depth(k: usize) -> usize {
+    k.div_ceil(k.div_ceil(DEPTH))
 }
 
 /// Whether the rows of a block of the left side are copied for an `m` x `n` result.
@@ -147,7 +150,7 @@ impl Plan {
         a: Strided<V::Scalar>,
         b: Strided<V::Scalar>,
     ) -> Self {
-        let depth = slice_depth::<V::Scalar>(k);
+        let depth = slice_depth(k);
         Self {
             depth,
             width: n.min(WIDTH_BYTES / size_of::<V::Scalar>()),
@@ -193,10 +196,10 @@ unsafe fn blocked<V: Vector>(
                 let width = plan.width.min(n - col);
                 // SAFETY: p < k and col < n; the copies are as large as the plan says.
                 unsafe {
-                    let mut right = (b.0.add(p * b.1 + col * b.2), b.1, V::LANES);
+                    let mut right = (b.0.add(p * b.1 + col * b.2), b.1, plan.panel);
                     if plan.pack_right {
                         pack_right::<V>(right_copy, (right.0, b.1, b.2), depth, width);
-                        right = (right_copy, plan.panel, depth * V::LANES);
+                        right = (right_copy, plan.panel, depth * plan.panel);
                     }
                     let a = (a.0.add(p * a.2), a.1, a.2);
                     let c = (c.0.add(col), c.1);
@@ -254,8 +257,10 @@ unsafe fn rows_of_blocks<V: Vector>(
     right: (*const V::Scalar, usize, usize),
     accumulate: bool,
 ) {
+    let shallow = depth <= SHALLOW && width >= 4 * V::LANES && collide::<V::Scalar>(c.1);
+    let most = if shallow { FEW_ROWS } else { ROWS };
     // As even as can be.
-    let blocks = m.div_ceil(ROWS);
+    let blocks = m.div_ceil(most);
     for index in 0..blocks {
         let row = index * m / blocks;
         let rows = (index + 1) * m / blocks - row;
@@ -273,7 +278,7 @@ unsafe fn rows_of_blocks<V: Vector>(
 }
 
 /// Up to [`ROWS`] rows of the result. Of the right side comes where its numbers lie, the distance of
-/// its rows, and that of two vectors beside each other.
+/// its rows, and that of its pairs of vectors.
 ///
 /// # Safety
 /// As [`product`].
@@ -281,13 +286,17 @@ unsafe fn row_of_blocks<V: Vector>(
     (rows, depth, width): (usize, usize, usize),
     (c, c_stride): (*mut V::Scalar, usize),
     a: (*const V::Scalar, usize),
-    (b, b_stride, b_next): (*const V::Scalar, usize, usize),
+    (b, b_stride, b_pair): (*const V::Scalar, usize, usize),
     accumulate: bool,
 ) {
     let operands = |col: usize, last: usize| Operands::<V> {
         depth,
         a,
-        b: (b.wrapping_add(col / V::LANES * b_next), b_stride),
+        b: (
+            b.wrapping_add(col / (2 * V::LANES) * b_pair),
+            b_stride,
+            b_pair,
+        ),
         c: (c.wrapping_add(col), c_stride),
         mask: V::mask(last),
         accumulate,
@@ -296,10 +305,7 @@ unsafe fn row_of_blocks<V: Vector>(
     let mut col = 0;
     // SAFETY: every block lies inside `rows` x `width`, as the widths left say.
     unsafe {
-        // Blocks of four vectors need the right side's vectors beside each other.
-        if b_next == V::LANES
-            && let Some(four) = Blocks::<V>::FOUR.get(of_rows)
-        {
+        if let Some(four) = Blocks::<V>::FOUR.get(of_rows) {
             while width - col >= 4 * V::LANES {
                 four(&operands(col, 0));
                 col += 4 * V::LANES;

@@ -17,8 +17,8 @@ pub(super) struct Operands<V: Vector> {
     pub(super) depth: usize,
     /// Rows of the left side, and their distance.
     pub(super) a: (*const V::Scalar, usize),
-    /// Rows of the right side, and their distance.
-    pub(super) b: (*const V::Scalar, usize),
+    /// Rows of the right side, their distance, and that of its pairs of vectors.
+    pub(super) b: (*const V::Scalar, usize, usize),
     /// Rows of the result, and their distance.
     pub(super) c: (*mut V::Scalar, usize),
     /// Of the last vector, where the block is one that ends in a part of one.
@@ -60,12 +60,15 @@ unsafe fn block<V: Vector, const R: usize, const N: usize, const MASKED: bool>(
     &Operands {
         depth,
         a: (a, a_stride),
-        b: (mut b, b_stride),
+        b: (mut b, b_stride, b_pair),
         c: (c, c_stride),
         mask,
         accumulate,
     }: &Operands<V>,
 ) {
+    let part = |b: *const V::Scalar, vector: usize| {
+        b.wrapping_add(vector / 2 * b_pair + vector % 2 * V::LANES)
+    };
     let masked = |vector: usize| MASKED && vector == N - 1;
     // SAFETY: rows are below R, vectors below N (the last one under the mask), numbers of the
     // inner dimension below depth. What is only asked for may lie anywhere.
@@ -77,7 +80,7 @@ unsafe fn block<V: Vector, const R: usize, const N: usize, const MASKED: bool>(
         let mut sums = [[V::zero(); N]; R];
         for p in 0..depth {
             let right: [V; N] = std::array::from_fn(|vector| {
-                let at = b.add(vector * V::LANES);
+                let at = part(b, vector);
                 match masked(vector) {
                     true => V::load_masked(at, mask),
                     false => V::load(at),
@@ -89,7 +92,9 @@ unsafe fn block<V: Vector, const R: usize, const N: usize, const MASKED: bool>(
                     *sum = sum.add_product(left, right);
                 }
             }
-            prefetch::<V, N>(b.wrapping_add(AHEAD * b_stride));
+            for vector in 0..N {
+                prefetch::<V, 1>(part(b, vector).wrapping_add(AHEAD * b_stride));
+            }
             b = b.wrapping_add(b_stride);
         }
         for (row, sums) in sums.into_iter().enumerate() {

@@ -60,7 +60,7 @@ impl<T: Lanes> Packed<T> {
         if !packs_right::<T::Wide>(shape, (b.as_ptr(), n, 1)) {
             return None;
         }
-        let depth = slice_depth::<T>(k);
+        let depth = slice_depth(k);
         let width = n.next_multiple_of(Self::PANEL);
         let mut lines = KEPT_LINES.take();
         // Its length stays 0: what was there before needs not be kept.
@@ -151,9 +151,9 @@ impl<T: Lanes> PackedBlock<'_, T> {
         self.cols
     }
 
-    /// Where it begins, the distance of a panel's rows, that of vectors beside each other.
+    /// Where it begins, the distance of a panel's rows, that of panels.
     pub(super) fn layout(&self) -> (*const T, usize, usize) {
         let panel = 2 * T::Wide::LANES;
-        (self.data, panel, self.rows * T::Wide::LANES)
+        (self.data, panel, self.rows * panel)
     }
 }

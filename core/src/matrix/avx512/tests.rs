@@ -98,13 +98,16 @@ fn copies_give_the_definition() {
     if !available() {
         return;
     }
-    // Deeper than one pass, wider than one, rows that collide, a right side worth a copy.
+    // Deeper than one pass, wider than one, rows that collide, a right side worth a copy, shallow
+    // with rows of the result that collide.
     for (m, k, n) in [
         (15, 1300, 40),
         (3, 20, 2100),
         (40, 256, 100),
         (65, 300, 130),
         (30, 512, 512),
+        (20, 30, 512 - MARGIN),
+        (20, 30, 1024 - MARGIN),
         (1, 1, 1),
     ] {
         check::<f32>(m, k, n);
