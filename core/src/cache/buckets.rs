@@ -7,9 +7,10 @@
 //! Removal leaves no marks behind, so churn does not wear the table out.
 
 use super::{
-    hardware::{self, BYTES as PLACES, Matches},
+    hardware::{BYTES as PLACES, Matches},
     index::Places,
 };
+use crate::simd;
 
 /// Entries for each bucket at most: then one key in thirty lives outside its own bucket.
 const LOAD: usize = 9;
@@ -176,7 +177,7 @@ impl Places for Index {
 
     #[inline]
     fn prefetch(&self, hash: u64) {
-        hardware::prefetch(&self.buckets, self.home(hash).0);
+        simd::prefetch(&self.buckets, self.home(hash).0);
     }
 
     fn clear(&mut self) {

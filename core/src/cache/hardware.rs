@@ -1,5 +1,5 @@
-//! What one instruction of the processor does and plain code does not: comparing sixteen bytes,
-//! and asking for memory ahead. The only unsafe code of the cache.
+//! What one instruction of the processor does and plain code does not: comparing sixteen bytes.
+//! The only unsafe code of the cache.
 #![allow(unsafe_code)]
 
 /// Bytes of a [`Matches`] that are looked at.
@@ -75,21 +75,6 @@ impl Iterator for Matches {
         self.0 &= self.0 - 1;
         Some(Self::position(bit))
     }
-}
-
-/// Asks for the element's cache line, if there is such an element. Changes nothing but the time
-/// that the next access takes.
-#[inline(always)]
-pub(super) fn prefetch<T>(slice: &[T], at: usize) {
-    #[cfg(all(target_arch = "x86_64", target_feature = "sse", not(miri)))]
-    if let Some(element) = slice.get(at) {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: the build enables the feature, the pointer is one to an element, and a prefetch
-        // neither reads nor writes as far as the program can tell.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(element).cast()) };
-    }
-    #[cfg(not(all(target_arch = "x86_64", target_feature = "sse", not(miri))))]
-    let _ = (slice, at);
 }
 
 #[cfg(test)]

@@ -5,11 +5,10 @@ use core::hash::{BuildHasher, Hash};
 use hashbrown::Equivalent;
 
 use super::{
-    Cache, CacheError, NewEntry, OnRemove, Policy, Removal, SetOutcome, entry::Node,
+    Cache, CacheError, NewEntry, OnRemove, Policy, Removal, SetOutcome, entry::Node, index::Places,
     policy::Admission,
 };
-use super::{hardware::prefetch, index::Places};
-use crate::time::Timestamp;
+use crate::{simd::prefetch, time::Timestamp};
 
 /// Expired entries that a single set removes at most before it evicts live ones: bounds the time
 /// that a set may take when thousands expire at once.

@@ -1,6 +1,7 @@
 //! [`Csr`]: sparse, read-only, compressed rows.
 
 use super::{Matrix, MatrixError, checked_len};
+use crate::{pages, simd::prefetch};
 
 /// A sparse f64 matrix in compressed rows. Only rows that have entries are listed, so that a
 /// matrix of millions of rows with ten entries takes some hundred bytes.
@@ -177,6 +178,12 @@ impl Csr {
         self.row_ids.get(slot).map_or(0, |&r| r as usize)
     }
 
+    /// Columns of the entries behind the first `skip` of the rows up to the `slot`-th one.
+    pub(super) fn cols_ahead(&self, slot: usize, skip: usize) -> &[u32] {
+        let start = self.slot_start(slot).saturating_add(skip);
+        self.col_ids.get(start..).unwrap_or_default()
+    }
+
     /// The `slot`-th row that has entries.
     pub(super) fn slot(&self, slot: usize) -> (&[u32], &[f64]) {
         let start = self.slot_start(slot);
@@ -234,6 +241,8 @@ impl Csr {
     pub(super) fn reserve(&mut self, entries: usize) {
         self.col_ids.reserve_exact(entries);
         self.values.reserve_exact(entries);
+        pages::advise(self.col_ids.spare_capacity_mut());
+        pages::advise(self.values.spare_capacity_mut());
     }
 
     /// Appends an entry after all others; one equal to `default` is left out.
@@ -309,6 +318,17 @@ pub(super) struct ByRow<'a> {
 impl<'a> ByRow<'a> {
     pub(super) fn csr(&self) -> &'a Csr {
         self.csr
+    }
+
+    /// Asks for the memory of row `row`.
+    #[inline]
+    pub(super) fn prefetch(&self, row: u32) {
+        if let Some(&start) = self.starts.as_ref().and_then(|s| s.get(row as usize)) {
+            prefetch(&self.csr.col_ids, start as usize);
+            prefetch(&self.csr.values, start as usize);
+            // A line holds eight.
+            prefetch(&self.csr.values, start as usize + 7);
+        }
     }
 
     /// Row `row`, empty when it has no entries.

@@ -4,6 +4,7 @@ use super::{
     Csr, Matrix, MatrixError,
     add_rows::add_rows,
     csr::ByRow,
+    few_sums::{FEW, FewSums},
     fresh::zeros,
     product::{ProductLimits, Work},
     row_sums::RowSums,
@@ -21,6 +22,11 @@ const CHUNKS: usize = 64;
 const CHUNK_ROWS: usize = 64;
 /// Multiply-adds between two checkpoints, about a millisecond of scattered additions.
 const STEP: u64 = 1 << 20;
+/// Rows of a right side that are asked for before their turn.
+const AHEAD: usize = 12;
+/// Entries that a result gets room for before it is computed, at most: 200 MB, touched when written.
+const ROOM: usize = 1 << 24;
+
 /// `a * b` with `a` sparse. O(entries(a)·cols(b)) time.
 ///
 /// # Errors
@@ -145,13 +151,29 @@ pub fn csr_times_csr(
     let work = Work::new(control, total);
     // Each chunk clears a place a column: not more chunks than pay for that with as many terms.
     let most = usize::try_from(total / b.cols() as u64).unwrap_or(usize::MAX);
-    let slots = chunk_len(a.slots()).max(a.slots().div_ceil(most.max(1)));
-    let chunks = par.try_map(a.slots().div_ceil(slots), |chunk| {
+    let alone = par.threads() == 1;
+    let slots = match alone {
+        // Nothing to share out, and then nothing to put together.
+        true => a.slots().max(1),
+        false => chunk_len(a.slots()).max(a.slots().div_ceil(most.max(1))),
+    };
+    // Where untouched memory costs nothing, room for all at once: growing moves it again and again.
+    let room = match alone && !cfg!(target_arch = "wasm32") {
+        true => most_entries(a, b, total).min(limits.elements).min(ROOM),
+        false => 0,
+    };
+    let mut chunks = par.try_map(a.slots().div_ceil(slots), |chunk| {
         let first = chunk * slots;
-        sum_rows(a, &rows, first..a.slots().min(first + slots), limits, &work)
+        let slots = first..a.slots().min(first + slots);
+        sum_rows(a, &rows, (slots, room), limits, &work)
     })?;
     let count = chunks.iter().map(Csr::entries).sum();
     out.check_entries(count, limits.elements)?;
+    if let [_] = chunks[..] {
+        out = chunks.remove(0);
+        out.shrink();
+        return Ok(out);
+    }
     out.reserve(count);
     chunks.iter().for_each(|rows| out.append(rows));
     out.shrink();
@@ -181,6 +203,12 @@ fn check_work(multiply_adds: u64, limits: &ProductLimits) -> Result<(), MatrixEr
     })
 }
 
+/// Entries of `a * b` at most, which takes so many multiply-adds.
+fn most_entries(a: &Csr, b: &Csr, multiply_adds: u64) -> usize {
+    let places = a.slots().saturating_mul(b.cols());
+    usize::try_from(multiply_adds).map_or(places, |terms| terms.min(places))
+}
+
 fn chunk_len(rows: usize) -> usize {
     rows.div_ceil(CHUNKS).max(CHUNK_ROWS)
 }
@@ -205,21 +233,35 @@ fn slots_of_rows(a: &Csr, from: usize, to: usize) -> std::ops::Range<usize> {
 fn sum_rows<C: Control + ?Sized>(
     a: &Csr,
     b: &ByRow<'_>,
-    slots: std::ops::Range<usize>,
+    (slots, room): (std::ops::Range<usize>, usize),
     limits: &ProductLimits,
     work: &Work<'_, C>,
 ) -> Result<Csr, MatrixError> {
     let mut steps = Steps::new(work);
-    let mut sums = RowSums::new(b.csr().cols());
+    let mut few = FewSums::new();
+    let mut many = RowSums::new(b.csr().cols());
     let mut out = Csr::new(a.rows(), b.csr().cols())?;
+    out.reserve(room);
     for slot in slots {
         let (ids, values) = a.slot(slot);
-        for (&col, &x) in ids.iter().zip(values) {
-            let (cols, ys) = b.get(col);
-            sums.add(cols, ys, x);
-            steps.add(cols.len() as u64)?;
+        let ahead = a.cols_ahead(slot, AHEAD).iter();
+        ahead.take(ids.len()).for_each(|&col| b.prefetch(col));
+        let terms: usize = ids.iter().map(|&col| b.get(col).0.len()).sum();
+        if terms <= FEW {
+            for (&col, &x) in ids.iter().zip(values) {
+                let (cols, ys) = b.get(col);
+                few.add(cols, ys, x);
+            }
+            steps.add(terms as u64)?;
+            few.drain(|col, sum| out.push_in_row(col, sum));
+        } else {
+            for (&col, &x) in ids.iter().zip(values) {
+                let (cols, ys) = b.get(col);
+                many.add(cols, ys, x);
+                steps.add(cols.len() as u64)?;
+            }
+            many.drain(|col, sum| out.push_in_row(col, sum));
         }
-        sums.drain(|col, sum| out.push_in_row(col, sum));
         out.end_row(a.slot_row(slot) as u32);
         // A row end that overflowed within the row goes with the error.
         out.check_entries(out.entries(), limits.elements)?;

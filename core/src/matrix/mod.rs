@@ -20,6 +20,7 @@ mod avx512;
 mod csr;
 mod csr_product;
 mod dense;
+mod few_sums;
 mod fresh;
 mod gemm;
 mod npy;

@@ -63,11 +63,9 @@ impl Dense {
     #[inline(always)]
     fn add(&mut self, at: usize, term: f64) {
         self.sums[at] += term;
-        let word = &mut self.used[at / 64];
-        if *word == 0 {
-            self.words[at / 4096] |= 1 << (at / 64 % 64);
-        }
-        *word |= 1 << (at % 64);
+        // Without a branch: whether the word was 0 cannot be foreseen.
+        self.words[at / 4096] |= 1 << (at / 64 % 64);
+        self.used[at / 64] |= 1 << (at % 64);
     }
 
     fn drain(&mut self, mut take: impl FnMut(u32, f64)) {

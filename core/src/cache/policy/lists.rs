@@ -1,7 +1,7 @@
 //! Two circular doubly linked lists over slot numbers in one table, 16 bytes a slot: links, time
 //! of the last access, and in one word hits, list and weight.
 
-use crate::cache::hardware::prefetch;
+use crate::simd::prefetch;
 
 /// Entries on probation: the newest in front, the next to go at the back.
 pub(super) const WINDOW: usize = 0;

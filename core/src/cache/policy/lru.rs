@@ -2,7 +2,7 @@
 //! that relinking neighbours touches 8 bytes each and not their entries.
 
 use super::{Admission, NewPolicy, Policy};
-use crate::cache::hardware::prefetch;
+use crate::simd::prefetch;
 
 /// Position 0 is the sentinel; slot `s` is position `s + 1`.
 const SENTINEL: usize = 0;
