@@ -42,6 +42,9 @@ export async function networkAway(browser, server) {
   await grows(page, 1);
   away.yes = true;
   await context.setOffline(true);
+  // The browser tells the page before it cuts the network off: what the page asks for in between is
+  // never cut off. Then it is told once more.
+  await state(page, 'disconnected', 5000).catch(() => page.evaluate(() => dispatchEvent(new Event('offline'))));
   await state(page, 'disconnected');
   check('without a network it says so', (await stale(page)) === 'true');
   const left = Date.now();
