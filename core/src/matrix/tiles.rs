@@ -123,9 +123,7 @@ impl<'a, T> Tile<'a, T> {
         // it was handed out once and `&mut self` makes this the only view of it.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.stride), self.cols) }
     }
-}
 
-impl<T> Tile<'_, T> {
     /// All of the tile, row after row; empty unless it is as wide as the matrix.
     pub(super) fn full_rows_mut(&mut self) -> &mut [T] {
         if self.cols != self.stride {
