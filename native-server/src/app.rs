@@ -110,7 +110,8 @@ impl App {
     pub fn open(config: Config, parts: Parts) -> anyhow::Result<Arc<Self>> {
         config.check()?;
         let limits = config.limits()?;
-        let clock = parts.clock.unwrap_or_else(crate::queue::wall_clock);
+        let given = parts.clock;
+        let clock = given.clone().unwrap_or_else(crate::queue::wall_clock);
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("--data-dir {}", config.data_dir.display()))?;
         let workers_max = config.workers_max();
@@ -144,7 +145,7 @@ impl App {
         let shared = config
             .redis
             .distributed(config.listen, &limits)?
-            .map(|shared| Distributed::new(shared, Arc::clone(&cache), Arc::clone(&clock)))
+            .map(|shared| Distributed::new(shared, Arc::clone(&cache), given.clone()))
             .transpose()
             .context("--redis-url")?;
         let limiter = config

@@ -156,6 +156,12 @@ impl Link {
         Timestamp(self.coarse.elapsed_ms())
     }
 
+    /// What is left of the hard timeout of what began at `since`, by [`Self::now`].
+    pub(super) fn left(&self, since: Timestamp) -> Duration {
+        let gone = Duration::from_millis(self.now().ms_since(since));
+        self.hard.saturating_sub(gone)
+    }
+
     /// What is known of Redis' clock.
     pub(super) fn store_clock(&self) -> StoreClock {
         *self

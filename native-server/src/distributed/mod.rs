@@ -5,6 +5,7 @@
 //! fails because Redis does.
 
 mod config;
+mod gather;
 mod keys;
 mod link;
 mod lock;
@@ -34,7 +35,11 @@ use sommos_core::{
 };
 use tokio::sync::{Notify, watch};
 
-use crate::{cache::ShardedCache, queue::Clock};
+use crate::{
+    cache::ShardedCache,
+    queue::{Clock, wall_now},
+};
+use gather::Gather;
 use keys::Keys;
 use link::Link;
 use members::Known;
@@ -65,13 +70,17 @@ pub struct Distributed {
     config: DistributedConfig,
     keys: Keys,
     local: Arc<ShardedCache>,
-    clock: Clock,
-    link: Link,
+    /// A clock that somebody moves by hand; the wall clock when there is none.
+    clock: Option<Clock>,
+    link: Arc<Link>,
+    gather: Arc<Gather>,
     coherence: Mutex<Coherence>,
     replay: Mutex<Replay>,
     epoch: AtomicU64,
     /// Read on every hit: not behind a lock.
     synced: AtomicU64,
+    /// How far [`Self::now`] is ahead of the link's clock, ms, wrapping.
+    ahead: AtomicU64,
     counters: Counters,
     /// Notified when changes wait to be sent.
     waiting: Notify,
@@ -82,28 +91,32 @@ pub struct Distributed {
 }
 
 impl Distributed {
-    /// The second level of `local`. Nothing is connected until [`Self::run`] runs.
+    /// The second level of `local`. Nothing is connected until [`Self::run`] runs. Without a clock
+    /// of the caller's own it has the wall clock.
     ///
     /// # Errors
     /// When the address of Redis cannot be read.
     pub fn new(
         config: DistributedConfig,
         local: Arc<ShardedCache>,
-        clock: Clock,
+        clock: Option<Clock>,
     ) -> Result<Arc<Self>, LinkError> {
         let replay = match config.outage {
             OutageWrites::Drop if config.writes == Writes::Through => Replay::new(0, 0),
             _ => Replay::new(config.replay_max, config.replay_bytes),
         };
+        let link = Arc::new(Link::new(&config)?);
         Ok(Arc::new(Self {
             keys: Keys::new(&config.prefix),
-            link: Link::new(&config)?,
+            gather: Gather::new(Arc::clone(&link)),
+            link,
             local,
             clock,
             coherence: Mutex::default(),
             replay: Mutex::new(replay),
             epoch: AtomicU64::new(UNKNOWN),
             synced: AtomicU64::new(0),
+            ahead: AtomicU64::new(0),
             counters: Counters::default(),
             waiting: Notify::new(),
             known: tokio::sync::Mutex::default(),
@@ -125,12 +138,31 @@ impl Distributed {
 
     /// How far the copies may be trusted.
     fn trust(&self) -> Trust {
+        self.trust_at(self.link.now_coarse())
+    }
+
+    fn trust_at(&self, now: Timestamp) -> Trust {
         let (lease, stale) = (self.config.lease_ms, self.config.stale_ms);
-        Trust::at(self.link.now_coarse(), self.synced_at(), lease, stale)
+        Trust::at(now, self.synced_at(), lease, stale)
+    }
+
+    /// How far the copies may be trusted, and the time for a look at them: that of [`Self::now`],
+    /// or later by two ticks of the system at most, with one look at the system's clocks for both.
+    fn trust_now(&self) -> (Trust, Timestamp) {
+        let now = self.link.now_coarse();
+        let ahead = self.ahead.load(Ordering::Acquire);
+        let looked = match &self.clock {
+            None => Timestamp(now.0.wrapping_add(ahead)),
+            Some(clock) => clock(),
+        };
+        (self.trust_at(now), looked)
     }
 
     /// Redis answered something that was sent at `sent`: whatever changed before that is known.
     fn synced(&self, sent: Timestamp) {
+        // The one clock may be set: what is known of it is as old as the copies may be.
+        let ahead = self.now().0.wrapping_sub(self.link.now().0);
+        self.ahead.store(ahead, Ordering::Release);
         self.synced.fetch_max(sent.0, Ordering::Release);
     }
 
@@ -140,7 +172,7 @@ impl Distributed {
     }
 
     fn now(&self) -> Timestamp {
-        (self.clock)()
+        self.clock.as_ref().map_or_else(wall_now, |clock| clock())
     }
 
     fn begin<'a>(&'a self, key: &'a str, writes: bool) -> InFlight<'a> {
@@ -154,10 +186,8 @@ impl Distributed {
         }
     }
 
-    /// What is left of the hard timeout of what began at `since`, by the link's clock.
     fn left(&self, since: Timestamp) -> Duration {
-        let gone = Duration::from_millis(self.link.now().ms_since(since));
-        self.config.hard.saturating_sub(gone)
+        self.link.left(since)
     }
 
     /// The epoch of the values; asked for when it is not known, for a request since `since`.

@@ -1,7 +1,6 @@
 //! Reads: a trusted copy, else Redis, else a copy within the bound.
 
 use bytes::Bytes;
-use redis::Cmd;
 use sommos_core::{
     cache::Freshness,
     distributed::{Change, SharedEntry, Trust},
@@ -17,31 +16,30 @@ pub(super) type Found = (Bytes, Freshness);
 impl Distributed {
     /// The whole answer of a get.
     pub async fn get(&self, key: &str) -> Option<Bytes> {
-        let has_copy = match self.copy(key) {
-            Ok(Some((hit, Freshness::Fresh))) => return Some(hit),
-            Ok(copy) => copy.is_some(),
-            Err(has_copy) => has_copy,
-        };
+        let (trust, now) = self.trust_now();
+        // A hit on a copy is what all the rest is there for: it looks for nothing else.
+        if trust == Trust::Fresh
+            && let Some(hit) = self.local.get(now, key)
+        {
+            return Some(hit);
+        }
+        let has_copy = trust != Trust::None && self.local.peek(now, key).is_some();
         let (answer, freshness) = self.fetch(key, has_copy).await?;
         (freshness == Freshness::Fresh).then_some(answer)
     }
 
     /// As [`Self::get`], with a stale value too.
     pub async fn get_stale(&self, key: &str) -> Option<Found> {
-        match self.copy(key) {
-            Ok(Some(hit)) => Some(hit),
-            Ok(None) => self.fetch(key, false).await,
-            Err(has_copy) => self.fetch(key, has_copy).await,
-        }
-    }
-
-    /// The copy of a key; when copies are not trusted, whether there is one within the bound.
-    fn copy(&self, key: &str) -> Result<Option<Found>, bool> {
-        match self.trust() {
-            Trust::Fresh => Ok(self.local.get_stale(self.now(), key)),
-            Trust::Bounded => Err(self.local.peek(self.now(), key).is_some()),
-            Trust::None => Err(false),
-        }
+        let (trust, now) = self.trust_now();
+        let has_copy = match trust {
+            Trust::Fresh => match self.local.get_stale(now, key) {
+                Some(hit) => return Some(hit),
+                None => false,
+            },
+            Trust::Bounded => self.local.peek(now, key).is_some(),
+            Trust::None => false,
+        };
+        self.fetch(key, has_copy).await
     }
 
     /// The JSON texts of several values, with one question to Redis for those without a copy.
@@ -110,9 +108,7 @@ impl Distributed {
         let asked = (now, self.link.store_clock().latest(since));
         let flight = self.begin(key, false);
         let name = self.keys.value(epoch, key);
-        let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
-        get.arg("GET").arg(name);
-        let stored: Option<Vec<u8>> = match self.link.ask_within(&get, self.left(since)).await {
+        let stored = match self.gather.get(name, since).await {
             // It is no value of ours.
             Err(LinkError::Foreign) => None,
             answer => answer?,

@@ -31,6 +31,7 @@ pub use events::{Event, Subscription, What};
 pub use facade::Queue;
 pub use store::StoreError;
 pub use timings::{Durations, KindTimings, Timings};
+pub(crate) use types::wall_now;
 pub use types::{
     ChunkResult, Clock, Executor, Failure, Filter, JobView, NewBatch, NewJob, PoolStats,
     QueueConfig, QueueError, QueueMetrics, Work, wall_clock,

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use rustix::time::ClockId;
 use sommos_core::{
     batch::{BatchMetrics, BatchOptions},
     control::Stopped,
@@ -22,10 +23,15 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// The wall clock.
 #[must_use]
 pub fn wall_clock() -> Clock {
-    Arc::new(|| {
-        let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-        Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-    })
+    Arc::new(wall_now)
+}
+
+/// What the wall clock shows.
+pub(crate) fn wall_now() -> Timestamp {
+    // Without the standard library's way over nanoseconds: a third of its cost.
+    let now = rustix::time::clock_gettime(ClockId::Realtime);
+    let ms = now.tv_sec.saturating_mul(1000) + now.tv_nsec / 1_000_000;
+    Timestamp(u64::try_from(ms).unwrap_or(0))
 }
 
 /// How a queue runs.

@@ -10,7 +10,7 @@ use sommos_core::{distributed::BreakerConfig, limits::Limits, wire::cache::Cache
 use sommos_server::{
     cache::ShardedCache,
     distributed::{Distributed, DistributedConfig, OutageWrites, OwnedSet, Writes},
-    queue::{Clock, wall_clock},
+    queue::wall_clock,
 };
 use tokio::runtime::Runtime;
 
@@ -44,7 +44,6 @@ fn join(
     runtime: &Runtime,
     url: &str,
     local: Arc<ShardedCache>,
-    clock: Clock,
 ) -> anyhow::Result<Arc<Distributed>> {
     let config = DistributedConfig {
         url: url.to_owned(),
@@ -64,7 +63,7 @@ fn join(
         members_max: 1000,
         breaker: BreakerConfig::default(),
     };
-    let shared = Distributed::new(config, local, clock)?;
+    let shared = Distributed::new(config, local, None)?;
     runtime.spawn(Arc::clone(&shared).run());
     runtime.block_on(shared.tried());
     ensure!(shared.is_connected(), "Redis does not answer");
@@ -115,7 +114,7 @@ fn copies(
         let stored = alone.set(clock(), &cache_set(&key, &value));
         ensure!(stored.is_ok(), "the embedded cache refused a value");
     }
-    let shared = join(runtime, url, local(10_000)?, Arc::clone(&clock))?;
+    let shared = join(runtime, url, local(10_000)?)?;
     fill(runtime, &shared, COPIES)?;
     let keys: Vec<String> = (0..COPIES).map(key).collect();
     let mut missed = 0usize;
@@ -164,7 +163,7 @@ fn remote(
     url: &str,
 ) -> anyhow::Result<()> {
     // So small that nothing is read twice from a copy.
-    let shared = join(runtime, url, local(16)?, wall_clock())?;
+    let shared = join(runtime, url, local(16)?)?;
     fill(runtime, &shared, REMOTE)?;
     let client = redis::Client::open(url)?;
     let bare = runtime.block_on(client.get_multiplexed_async_connection())?;
@@ -216,16 +215,22 @@ fn remote(
     Ok(())
 }
 
-async fn ours(shared: &Distributed, keys: &[String], at_once: usize) -> usize {
+/// Reads of tasks, as a server's are.
+async fn ours(shared: &Arc<Distributed>, keys: &[String], at_once: usize) -> usize {
     let parts = keys.chunks(keys.len().div_ceil(at_once));
-    let missed = join_all(parts.map(|keys| async move {
-        let mut missed = 0;
-        for key in keys {
-            missed += usize::from(shared.get(key).await.is_none());
-        }
-        missed
-    }));
-    missed.await.into_iter().sum()
+    let tasks = parts.map(|keys| {
+        let (shared, keys) = (Arc::clone(shared), keys.to_vec());
+        tokio::spawn(async move {
+            let mut missed = 0;
+            for key in &keys {
+                missed += usize::from(shared.get(key).await.is_none());
+            }
+            missed
+        })
+    });
+    // A task that failed read nothing.
+    let missed = join_all(tasks).await.into_iter();
+    missed.map(|missed| missed.unwrap_or(keys.len())).sum()
 }
 
 async fn plain(
@@ -234,15 +239,15 @@ async fn plain(
     at_once: usize,
 ) -> anyhow::Result<()> {
     let parts = keys.chunks(keys.len().div_ceil(at_once));
-    let read = join_all(parts.map(|keys| {
-        let mut bare = bare.clone();
-        async move {
-            for key in keys {
+    let tasks = parts.map(|keys| {
+        let (mut bare, keys) = (bare.clone(), keys.to_vec());
+        tokio::spawn(async move {
+            for key in &keys {
                 let value: Option<Vec<u8>> = bare.get(key).await?;
                 value.context("a key that was set is not there")?;
             }
             anyhow::Ok(())
-        }
-    }));
-    read.await.into_iter().collect()
+        })
+    });
+    join_all(tasks).await.into_iter().try_for_each(|read| read?)
 }
