@@ -163,7 +163,7 @@ fn throughput(
     let count = submitters.to_string();
     let mut bull = || {
         redis.map_or(f64::NAN, |r| {
-            keep(r.twin(["throughput", &jobs, &count]).map(|v| v[0]))
+            keep(r.twin(&["throughput", &jobs, &count]).map(|v| v[0]))
         })
     };
     let figures = interleaved(options.rounds, &mut [&mut ours, &mut plain, &mut bull]);
@@ -208,7 +208,7 @@ fn pickup(
         ours[1].push(p99);
         if let Some(redis) = redis {
             let rate = PICKUP_RATE.to_string();
-            let figures = redis.twin(["pickup", &PICKUP_JOBS.to_string(), &rate])?;
+            let figures = redis.twin(&["pickup", &PICKUP_JOBS.to_string(), &rate])?;
             bull[0].push(figures[0]);
             bull[1].push(*figures.get(1).context("the twin prints two figures")?);
         }

@@ -1,13 +1,24 @@
 // The BullMQ twin of the queue benchmark: `node queue.cjs PORT throughput JOBS SUBMITTERS` prints
-// jobs/s of add + process; `node queue.cjs PORT pickup JOBS RATE` prints p50 and p99 of the
-// milliseconds from an add that was due to the start of its job. Needs npm `bullmq` and `ioredis`, here or in
+// jobs/s of add + process, with `equal` behind it those of jobs that have what every job of ours
+// has: a priority, an id and a timestamp of its own, retries, and counts of what ended;
+// `node queue.cjs PORT pickup JOBS RATE` prints p50 and p99 of the milliseconds from an add that
+// was due to the start of its job. Needs npm `bullmq` and `ioredis`, here or in
 // NODE_PATH, and a Redis server of its own.
 'use strict';
 const { Queue, Worker } = require('bullmq');
 
-const [port, mode, jobs, parameter] = process.argv.slice(2);
+const { randomUUID } = require('node:crypto');
+
+const [port, mode, jobs, parameter, equal] = process.argv.slice(2);
 const connection = { host: '127.0.0.1', port: Number(port) };
 const options = { connection, defaultJobOptions: { removeOnComplete: 100000 } };
+const metrics = equal ? { maxDataPoints: 60 * 24 * 7 } : undefined;
+
+function jobOptions() {
+  if (!equal) return undefined;
+  const backoff = { type: 'exponential', delay: 1000 };
+  return { jobId: randomUUID(), timestamp: Date.now(), priority: 1000001, attempts: 3, backoff };
+}
 
 async function main() {
   const count = Number(jobs);
@@ -22,14 +33,14 @@ async function main() {
     waits.push(performance.now() - due[job.data.n]);
     return { n: job.data.n };
   };
-  const worker = new Worker('bench', process_, { connection, concurrency: 64 });
+  const worker = new Worker('bench', process_, { connection, concurrency: 64, metrics });
   worker.on('completed', () => { if (++seen === count) finish(); });
   await worker.waitUntilReady();
   const start = performance.now();
   if (mode === 'throughput') {
     let next = 0;
     const submit = async () => {
-      while (next < count) await queue.add('noop', { n: next++ });
+      while (next < count) await queue.add('noop', { n: next++ }, jobOptions());
     };
     await Promise.all(Array.from({ length: Number(parameter) }, submit));
   } else {

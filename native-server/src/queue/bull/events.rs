@@ -7,18 +7,19 @@ use std::{
     time::Duration,
 };
 
-use bullmq::{QueueEvent, QueueEvents, QueueEventsOptions};
+use redis::RedisError;
 use serde_json::Value;
 use sommos_core::{
     jobs::{EventKind, JobId, Kind},
     time::Timestamp,
 };
 
-use super::{Bull, link::connection_options, map};
+use super::{
+    Bull, map,
+    stream::{Entry, Stream},
+};
 use crate::queue::events::{Event, What};
 
-/// Longest wait for events in one command, milliseconds.
-const BLOCK_MS: u64 = 2000;
 /// Wait before another try to listen.
 const AGAIN: Duration = Duration::from_millis(300);
 /// Jobs whose attempts are followed, count. Of others the first attempt and no time is told.
@@ -53,24 +54,16 @@ impl Bull {
             seen: HashMap::new(),
         };
         loop {
-            let options = QueueEventsOptions {
-                connection: connection_options(&self.options),
-                prefix: self.options.prefix.clone(),
-                blocking_timeout: BLOCK_MS,
-                last_event_id: Some(last.clone()),
-                autorun: true,
-            };
-            if let Ok(events) = QueueEvents::with_options(&queue, options).await {
-                while let Some(entry) = events.next_event().await {
-                    if let QueueEvent::Error { message } = &entry.event {
-                        tracing::debug!(queue, message, "listening again");
-                        break;
-                    }
-                    listener.hear(&entry.id, entry.event);
-                    last = entry.id;
+            let stream = Stream::open(&self.options, &queue, &last).await;
+            let ended = match stream {
+                Ok(mut stream) => {
+                    let ended = listener.follow_stream(&mut stream).await;
+                    stream.last().clone_into(&mut last);
+                    ended
                 }
-                events.close().await;
-            }
+                Err(error) => error,
+            };
+            tracing::debug!(queue, error = %ended, "listening again");
             tokio::time::sleep(AGAIN).await;
         }
     }
@@ -111,51 +104,59 @@ impl Bull {
 }
 
 impl Listener {
-    fn hear(&mut self, stream_id: &str, event: QueueEvent) {
-        let at_ms = stream_id
-            .split('-')
-            .next()
-            .and_then(|ms| ms.parse::<u64>().ok())
-            .unwrap_or(0);
+    /// Tells what the stream tells; gives why it ended.
+    async fn follow_stream(&mut self, stream: &mut Stream) -> RedisError {
+        loop {
+            match stream.next().await {
+                Ok(entries) => entries.iter().for_each(|entry| self.hear(entry)),
+                Err(error) => return error,
+            }
+        }
+    }
+
+    fn hear(&mut self, entry: &Entry) {
+        let (Some(event), Some(job)) = (entry.text("event"), entry.text("jobId")) else {
+            return;
+        };
         match event {
-            QueueEvent::Added { job_id, .. } => self.tell(&job_id, EventKind::Queued),
-            QueueEvent::Active { job_id, .. } => {
-                let seen = self.follow(&job_id);
+            "added" => self.tell(job, EventKind::Queued),
+            "active" => {
+                let seen = self.follow(job);
                 seen.attempt += 1;
-                seen.began_ms = at_ms;
+                seen.began_ms = entry.at_ms;
                 seen.failed = None;
                 let attempt = seen.attempt;
-                self.tell(&job_id, EventKind::Started { attempt });
+                self.tell(job, EventKind::Started { attempt });
             }
-            QueueEvent::Progress { job_id, data } => {
-                if let Some(percent) = map::percent_of(&data).filter(|percent| *percent > 0) {
-                    self.tell(&job_id, EventKind::Progress(percent));
+            "progress" => {
+                let data = entry
+                    .text("data")
+                    .and_then(|data| serde_json::from_str(data).ok());
+                let percent = data.and_then(|data: Value| map::percent_of(&data));
+                if let Some(percent) = percent.filter(|percent| *percent > 0) {
+                    self.tell(job, EventKind::Progress(percent));
                 }
             }
-            QueueEvent::Completed { job_id, .. } => {
-                let seen = self.seen.remove(&job_id).unwrap_or_default();
+            "completed" => {
+                let seen = self.seen.remove(job).unwrap_or_default();
                 let run_ms = match seen.began_ms {
                     0 => 0,
-                    began => at_ms.saturating_sub(began),
+                    began => entry.at_ms.saturating_sub(began),
                 };
                 let result_bytes = 0;
                 self.tell(
-                    &job_id,
+                    job,
                     EventKind::Completed {
                         run_ms,
                         result_bytes,
                     },
                 );
             }
-            QueueEvent::Failed {
-                job_id,
-                failed_reason,
-                ..
-            } => self.failed(&job_id, &failed_reason),
-            QueueEvent::Waiting { job_id, prev } => self.waits(&job_id, prev.as_deref()),
-            QueueEvent::Delayed { job_id, delay } => self.delayed(&job_id, delay),
-            QueueEvent::Stalled { job_id } => self.check(&job_id),
-            QueueEvent::Other { event, fields } if event == "sommosFailure" => self.noted(&fields),
+            "failed" => self.failed(job, entry.text("failedReason").unwrap_or_default()),
+            "waiting" => self.waits(job, entry.text("prev")),
+            "delayed" => self.delayed(job, entry.number("delay").unwrap_or(0)),
+            "stalled" => self.check(job),
+            "sommosFailure" => self.noted(job, entry),
             _ => {}
         }
     }
@@ -168,16 +169,13 @@ impl Listener {
     }
 
     /// A worker of ours noted why an attempt failed; BullMQ's own event follows.
-    fn noted(&mut self, fields: &HashMap<String, String>) {
-        let text = |name: &str| fields.get(name).map(String::as_str);
-        let number = |name: &str| text(name).and_then(|text| text.parse::<u64>().ok());
-        let Some(job) = text("jobId") else { return };
-        self.follow(job).failed = Some(text("final") == Some("1"));
-        if let Some(limit_ms) = number("limit") {
+    fn noted(&mut self, job: &str, entry: &Entry) {
+        self.follow(job).failed = Some(entry.text("final") == Some("1"));
+        if let Some(limit_ms) = entry.number("limit") {
             self.tell(job, EventKind::TimedOut { limit_ms });
         }
-        if let Some(delay_ms) = number("delay") {
-            let error = text("error").unwrap_or_default().into();
+        if let Some(delay_ms) = entry.number("delay") {
+            let error = entry.text("error").unwrap_or_default().into();
             self.tell(job, EventKind::Retry { delay_ms, error });
         }
     }
@@ -211,12 +209,12 @@ impl Listener {
     }
 
     /// Either it was added with a delay or it failed and waits for its next attempt.
-    fn delayed(&mut self, job: &str, due_ms: i64) {
+    fn delayed(&mut self, job: &str, due_ms: u64) {
         let Some(seen) = self.seen.get_mut(job).filter(|seen| seen.attempt > 0) else {
             return;
         };
         if seen.failed.take().is_none() {
-            let due = Timestamp(u64::try_from(due_ms).unwrap_or(0));
+            let due = Timestamp(due_ms);
             let delay_ms = due.ms_since(self.bull.now());
             let error = "an attempt failed".into();
             self.tell(job, EventKind::Retry { delay_ms, error });

@@ -16,6 +16,7 @@ mod results;
 mod runner;
 mod running;
 mod scripts;
+mod stream;
 mod work;
 mod worker;
 

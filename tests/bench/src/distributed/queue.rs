@@ -1,5 +1,6 @@
 //! Jobs that do nothing, added and processed through the shared queue, beside npm's BullMQ on the
-//! same Redis.
+//! same Redis: as it is plainly used, and with what each of our jobs has. Redis does most of the
+//! work, and more of it for jobs with priorities.
 
 use std::path::Path;
 
@@ -27,17 +28,20 @@ pub fn run(
     redis: &Redis,
 ) -> anyhow::Result<()> {
     for submitters in [64, 256] {
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let (mut ours, mut theirs, mut equal) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..options.rounds.max(1) {
             // A prefix for each: what is done is counted for ever.
             let prefix = format!("bench-{submitters}-{round}");
             ours.push(shared(folder, redis, &prefix, submitters)?);
-            let arguments = ["throughput", &JOBS.to_string(), &submitters.to_string()];
-            theirs.extend(redis.twin(arguments)?.first());
+            let (jobs, count) = (JOBS.to_string(), submitters.to_string());
+            theirs.extend(redis.twin(&["throughput", &jobs, &count])?.first());
+            equal.extend(redis.twin(&["throughput", &jobs, &count, "equal"])?.first());
         }
         let case = format!("add + process, {submitters} submitters");
-        let (ours, theirs) = (median(ours), median(theirs));
+        let (ours, theirs, equal) = (median(ours), median(theirs), median(equal));
         report.case("distributed", &case, "jobs/s", ours, "npm BullMQ", theirs);
+        let peer = "npm BullMQ, with priorities and counts";
+        report.case("distributed", &case, "jobs/s", ours, peer, equal);
     }
     Ok(())
 }

@@ -28,6 +28,8 @@ impl Redis {
                 "--save",
                 "",
             ])
+            // The log is not rewritten meanwhile: that would slow down whoever happens to run.
+            .args(["--auto-aof-rewrite-percentage", "0"])
             .args(["--appendonly", "yes", "--appendfsync", "everysec", "--dir"])
             .arg(folder)
             .stdout(Stdio::null())
@@ -36,7 +38,7 @@ impl Redis {
         let redis = Self { server, port };
         for _ in 0..100 {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                redis.twin(["throughput", "100", "1"])?;
+                redis.twin(&["throughput", "100", "1"])?;
                 return Ok(redis);
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -50,7 +52,7 @@ impl Redis {
     }
 
     /// Runs the twin; the figures that it prints.
-    pub fn twin(&self, arguments: [&str; 3]) -> anyhow::Result<Vec<f64>> {
+    pub fn twin(&self, arguments: &[&str]) -> anyhow::Result<Vec<f64>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("twins");
         let output = Command::new("node")
             .arg("queue.cjs")
