@@ -1,7 +1,8 @@
 //! The one place that calls a product kernel.
 //!
-//! Natively (feature `native-gemm`) that is [`avx512`](super::avx512) where the processor has it, and
-//! else the `gemm` crate. Elsewhere it is [`panel`](super::panel).
+//! Natively (feature `native-gemm`) that is [`avx512`](super::avx512) where the processor has it;
+//! else [`avx2`](super::avx2) for what is large enough, and the `gemm` crate. Elsewhere it is
+//! [`panel`](super::panel).
 #![allow(unsafe_code)]
 
 use super::add_rows::add_rows;
@@ -182,6 +183,19 @@ macro_rules! impl_gemm {
                     // SAFETY: the caller's contract is that of `avx512::product`.
                     return unsafe {
                         super::avx512::product(
+                            Shape { m, k, n },
+                            (c, c_stride),
+                            (a, a_rows, a_cols),
+                            (b, b_rows, b_cols),
+                            accumulate,
+                        )
+                    };
+                }
+                #[cfg(target_arch = "x86_64")]
+                if super::avx2::suits(Shape { m, k, n }) {
+                    // SAFETY: the caller's contract is that of `avx2::product`.
+                    return unsafe {
+                        super::avx2::product(
                             Shape { m, k, n },
                             (c, c_stride),
                             (a, a_rows, a_cols),

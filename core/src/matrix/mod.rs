@@ -16,6 +16,8 @@
 
 mod add_rows;
 #[cfg(all(feature = "native-gemm", target_arch = "x86_64"))]
+mod avx2;
+#[cfg(all(feature = "native-gemm", target_arch = "x86_64"))]
 mod avx512;
 mod csr;
 mod csr_product;

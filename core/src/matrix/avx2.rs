@@ -1,0 +1,240 @@
+//! The product for processors with AVX2 and FMA but without AVX-512: blocks of 6 rows by two vectors
+//! held in registers, both sides copied to where the block reads them in order.
+//!
+//! Structure: Goto, van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS
+//! 34(3), 2008: a panel of the right side stays in the first-level cache while the rows of a chunk
+//! of the left one, which stays in the second, pass by.
+#![allow(unsafe_code)]
+
+mod pack;
+mod vector;
+
+use std::{
+    arch::x86_64::{_MM_HINT_T0, _mm_prefetch},
+    cell::RefCell,
+};
+
+use self::pack::{Line, pack_left, pack_right};
+pub(super) use self::vector::Lanes;
+use super::gemm::Shape;
+
+/// Rows of a block: with two vectors each, 12 of 16 registers hold sums, two the right side's row
+/// and one the left side's number.
+const ROWS: usize = 6;
+/// Columns of the right side that are copied at once: 4 MiB of `f32`, 8 MiB of `f64`.
+const WIDTH: usize = 4096;
+/// Rows and columns of a result below which copying both sides costs more than it saves; the
+/// `gemm` crate, which copies less, has those.
+const FEW: usize = 96;
+/// The same for the inner dimension.
+const SHALLOW: usize = 32;
+
+/// A matrix: its first number, the distance of its rows and that of its columns.
+type Strided<T> = (*const T, usize, usize);
+
+/// Whether [`product`] is the best for this shape, and this processor has what it needs.
+pub(super) fn suits(Shape { m, k, n }: Shape) -> bool {
+    m.min(n) >= FEW && k >= SHALLOW && available()
+}
+
+fn available() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+thread_local! {
+    /// Copies of sides, at most some 8 MiB; kept, because fetching so much memory anew takes a
+    /// good part of a product.
+    static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+}
+
+/// `c = a * b` or `c += a * b`; nothing when a side is 0.
+///
+/// # Safety
+/// The processor must have AVX2 and FMA. `c` is writable for `m` rows of `n` elements `c.1` apart
+/// and used by nobody else; `a` and `b` are readable at `row * strides.0 + col * strides.1` for
+/// `m` x `k` and `k` x `n`.
+pub(super) unsafe fn product<T: Lanes>(
+    Shape { m, k, n }: Shape,
+    c: (*mut T, usize),
+    a: Strided<T>,
+    b: Strided<T>,
+    accumulate: bool,
+) {
+    if m == 0 || k == 0 || n == 0 {
+        return;
+    }
+    // As even as can be.
+    let depth = k.div_ceil(k.div_ceil(T::DEPTH));
+    let chunk = m.div_ceil(m.div_ceil(T::CHUNK)).next_multiple_of(ROWS);
+    let width = n.min(WIDTH);
+    with_copies(depth, (chunk, width), |(left, right)| {
+        for p in (0..k).step_by(depth) {
+            let depth = depth.min(k - p);
+            let accumulate = accumulate || p > 0;
+            for col in (0..n).step_by(width) {
+                let width = width.min(n - col);
+                // SAFETY: p < k and col < n; the copy holds depth x width in whole panels.
+                unsafe {
+                    let from = b.0.add(p * b.1 + col * b.2);
+                    pack_right(right, (from, b.1, b.2), depth, width);
+                }
+                for row in (0..m).step_by(chunk) {
+                    let rows = chunk.min(m - row);
+                    // SAFETY: row < m; the copy holds rows x depth in whole blocks.
+                    unsafe {
+                        let from = a.0.add(row * a.1 + p * a.2);
+                        pack_left(left, (from, a.1, a.2), rows, depth);
+                        let c = (c.0.add(row * c.1 + col), c.1);
+                        blocks((rows, depth, width), c, (left, right), accumulate);
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// Runs `f` with memory for `depth` numbers of so many rows of the left side and columns of the
+/// right one, each in whole blocks.
+fn with_copies<T: Lanes>(
+    depth: usize,
+    (rows, cols): (usize, usize),
+    f: impl FnOnce((*mut T, *mut T)),
+) {
+    let lines = |len: usize| (len * size_of::<T>()).div_ceil(size_of::<Line>());
+    let left = lines(rows.next_multiple_of(ROWS) * depth);
+    let right = lines(cols.next_multiple_of(2 * T::LANES) * depth);
+    SCRATCH.with_borrow_mut(|scratch| {
+        // Its length stays 0: what was there before needs not be kept.
+        scratch.reserve_exact(left + right);
+        let start = scratch.as_mut_ptr();
+        f((start.cast(), start.wrapping_add(left).cast()));
+    });
+}
+
+/// All blocks of a chunk of rows, panel by panel of the right side.
+///
+/// # Safety
+/// As [`product`]; `left` and `right` are copies of that shape.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn blocks<T: Lanes>(
+    (rows, depth, width): (usize, usize, usize),
+    (c, c_stride): (*mut T, usize),
+    (left, right): (*const T, *const T),
+    accumulate: bool,
+) {
+    let panel = 2 * T::LANES;
+    for col in (0..width).step_by(panel) {
+        let b = right.wrapping_add(col * depth);
+        for row in (0..rows).step_by(ROWS) {
+            let a = left.wrapping_add(row * depth);
+            let c = (c.wrapping_add(row * c_stride + col), c_stride);
+            let (height, cols) = (ROWS.min(rows - row), panel.min(width - col));
+            // SAFETY: the copies hold whole blocks; of the result only what it has is written.
+            unsafe {
+                if (height, cols) == (ROWS, panel) {
+                    block(depth, a, b, c, accumulate);
+                } else {
+                    part_of_block(depth, (a, b), c, (height, cols), accumulate);
+                }
+            }
+        }
+    }
+}
+
+/// A block at the edge of a result: computed whole, and written as far as the result goes.
+///
+/// # Safety
+/// As [`block`], with `rows` rows of `cols` numbers to write.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn part_of_block<T: Lanes>(
+    depth: usize,
+    (a, b): (*const T, *const T),
+    (c, c_stride): (*mut T, usize),
+    (rows, cols): (usize, usize),
+    accumulate: bool,
+) {
+    let panel = 2 * T::LANES;
+    // The widest panel is that of f32.
+    let mut whole = [T::ZERO; ROWS * 2 * <f32 as Lanes>::LANES];
+    // SAFETY: `whole` has room for a block; rows and cols are below its sides and the result's.
+    unsafe {
+        block(depth, a, b, (whole.as_mut_ptr(), panel), false);
+        for (row, sums) in whole.chunks(panel).take(rows).enumerate() {
+            for (col, sum) in sums.iter().take(cols).enumerate() {
+                let at = c.add(row * c_stride + col);
+                if accumulate {
+                    *at += *sum;
+                } else {
+                    at.write(*sum);
+                }
+            }
+        }
+    }
+}
+
+/// [`ROWS`] rows by two vectors.
+///
+/// # Safety
+/// The processor must have AVX2 and FMA; `a` is readable for a block's rows of `depth` numbers,
+/// `b` for a panel's, `c` writable for a block.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn block<T: Lanes>(
+    depth: usize,
+    mut a: *const T,
+    mut b: *const T,
+    (c, c_stride): (*mut T, usize),
+    accumulate: bool,
+) {
+    /// Numbers of the inner dimension in a turn of the loop.
+    const TURN: usize = 4;
+    // SAFETY: numbers of the inner dimension are below depth. A prefetch never faults.
+    unsafe {
+        let mut sums = [[T::zero(); 2]; ROWS];
+        for row in 0..ROWS {
+            _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(row * c_stride).cast());
+        }
+        for _ in 0..depth / TURN {
+            for _ in 0..TURN {
+                step(&mut sums, a, b);
+                a = a.wrapping_add(ROWS);
+                b = b.wrapping_add(2 * T::LANES);
+            }
+        }
+        for _ in 0..depth % TURN {
+            step(&mut sums, a, b);
+            a = a.wrapping_add(ROWS);
+            b = b.wrapping_add(2 * T::LANES);
+        }
+        for (row, sums) in sums.into_iter().enumerate() {
+            for (half, mut sum) in sums.into_iter().enumerate() {
+                let at = c.add(row * c_stride + half * T::LANES);
+                if accumulate {
+                    sum = T::add(sum, T::load(at));
+                }
+                T::store(at, sum);
+            }
+        }
+    }
+}
+
+/// One number of the inner dimension.
+///
+/// # Safety
+/// As [`block`], with one number left.
+#[inline(always)]
+unsafe fn step<T: Lanes>(sums: &mut [[T::Vector; 2]; ROWS], a: *const T, b: *const T) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let right = [T::load(b), T::load(b.add(T::LANES))];
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let left = T::splat(a.add(row));
+            for (sum, right) in sums.iter_mut().zip(right) {
+                *sum = T::add_product(*sum, left, right);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
