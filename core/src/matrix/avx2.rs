@@ -9,14 +9,14 @@
 mod pack;
 mod vector;
 
-use std::{
-    arch::x86_64::{_MM_HINT_T0, _mm_prefetch},
-    cell::RefCell,
-};
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-use self::pack::{Line, pack_left, pack_right};
+use self::pack::{pack_left, pack_right};
 pub(super) use self::vector::Lanes;
-use super::gemm::Shape;
+use super::{
+    copies::{Strided, with_copies},
+    gemm::Shape,
+};
 
 /// Rows of a block: with two vectors each, 12 of 16 registers hold sums, two the right side's row
 /// and one the left side's number.
@@ -29,9 +29,6 @@ const FEW: usize = 96;
 /// The same for the inner dimension.
 const SHALLOW: usize = 32;
 
-/// A matrix: its first number, the distance of its rows and that of its columns.
-type Strided<T> = (*const T, usize, usize);
-
 /// Whether [`product`] is the best for this shape, and this processor has what it needs.
 pub(super) fn suits(Shape { m, k, n }: Shape) -> bool {
     m.min(n) >= FEW && k >= SHALLOW && available()
@@ -39,12 +36,6 @@ pub(super) fn suits(Shape { m, k, n }: Shape) -> bool {
 
 fn available() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
-}
-
-thread_local! {
-    /// Copies of sides, at most some 8 MiB; kept, because fetching so much memory anew takes a
-    /// good part of a product.
-    static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
 /// `c = a * b` or `c += a * b`; nothing when a side is 0.
@@ -67,7 +58,8 @@ pub(super) unsafe fn product<T: Lanes>(
     let depth = k.div_ceil(k.div_ceil(T::DEPTH));
     let chunk = m.div_ceil(m.div_ceil(T::CHUNK)).next_multiple_of(ROWS);
     let width = n.min(WIDTH);
-    with_copies(depth, (chunk, width), |(left, right)| {
+    let whole = (chunk, width.next_multiple_of(2 * T::LANES));
+    with_copies((whole.0 * depth, whole.1 * depth), |(left, right)| {
         for p in (0..k).step_by(depth) {
             let depth = depth.min(k - p);
             let accumulate = accumulate || p > 0;
@@ -90,24 +82,6 @@ pub(super) unsafe fn product<T: Lanes>(
                 }
             }
         }
-    });
-}
-
-/// Runs `f` with memory for `depth` numbers of so many rows of the left side and columns of the
-/// right one, each in whole blocks.
-fn with_copies<T: Lanes>(
-    depth: usize,
-    (rows, cols): (usize, usize),
-    f: impl FnOnce((*mut T, *mut T)),
-) {
-    let lines = |len: usize| (len * size_of::<T>()).div_ceil(size_of::<Line>());
-    let left = lines(rows.next_multiple_of(ROWS) * depth);
-    let right = lines(cols.next_multiple_of(2 * T::LANES) * depth);
-    SCRATCH.with_borrow_mut(|scratch| {
-        // Its length stays 0: what was there before needs not be kept.
-        scratch.reserve_exact(left + right);
-        let start = scratch.as_mut_ptr();
-        f((start.cast(), start.wrapping_add(left).cast()));
     });
 }
 

@@ -11,15 +11,16 @@ mod pack;
 mod packed;
 mod vector;
 
-use std::cell::RefCell;
-
 pub(super) use self::packed::{Packed, PackedBlock};
 use self::{
     block::{Blocks, FEW_ROWS, Operands, ROWS},
-    pack::{Line, pack_left, pack_right},
+    pack::{pack_left, pack_right},
     vector::{F32x8, F32x16, F64x4, F64x8, Vector},
 };
-use super::gemm::Shape;
+use super::{
+    copies::{LINE, Strided, with_copies},
+    gemm::Shape,
+};
 
 /// Numbers of a row of the left side that are used at once, so that those of a block stay in the
 /// second-level cache beside the right side's.
@@ -36,12 +37,6 @@ const SELDOM: usize = 28;
 /// The same for a right side whose rows are at most [`SHORT`] bytes.
 const SELDOM_SHORT: usize = 64;
 const SHORT: usize = 512;
-
-/// Bytes that a cache handles at once.
-const LINE: usize = 64;
-
-/// A matrix: its first number, the distance of its rows and that of its columns.
-type Strided<T> = (*const T, usize, usize);
 
 /// Where rows of the left side are copied to, and how far apart, when they are.
 type CopyOfRows<T> = Option<(*mut T, usize)>;
@@ -172,12 +167,6 @@ impl Plan {
     }
 }
 
-thread_local! {
-    /// Copies of sides, at most 8 MiB; kept, because fetching so much memory anew took a fifth of a
-    /// product.
-    static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
-}
-
 /// # Safety
 /// As [`product`], with no side of 0.
 unsafe fn blocked<V: Vector>(
@@ -232,16 +221,6 @@ pub(super) unsafe fn product_packed<T: Lanes>(
         let shape = (m, depth, width);
         // SAFETY: the caller's contract; the panels hold the block's rows and columns.
         unsafe { rows_of_blocks::<T::Wide>(shape, c, (a, left_copy), b.layout(), accumulate) }
-    });
-}
-
-/// Runs `f` with memory for so many elements of the left and of the right side.
-fn with_copies<T>((left, right): (usize, usize), f: impl FnOnce((*mut T, *mut T))) {
-    SCRATCH.with_borrow_mut(|scratch| {
-        // Its length stays 0: what was there before needs not be kept.
-        scratch.reserve_exact(((left + right) * size_of::<T>()).div_ceil(LINE));
-        let left_copy = scratch.as_mut_ptr().cast::<T>();
-        f((left_copy, left_copy.wrapping_add(left)));
     });
 }
 

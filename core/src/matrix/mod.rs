@@ -19,8 +19,12 @@ mod add_rows;
 mod avx2;
 #[cfg(all(feature = "native-gemm", target_arch = "x86_64"))]
 mod avx512;
+#[cfg(all(feature = "native-gemm", target_arch = "x86_64"))]
+mod copies;
 mod csr;
 mod csr_product;
+#[cfg(all(test, feature = "native-gemm", target_arch = "x86_64"))]
+mod definition;
 mod dense;
 mod few_sums;
 mod fresh;

@@ -19,7 +19,7 @@ use super::link::{Link, LinkError};
 /// Keys of one question at most.
 const QUESTION_MAX: usize = 128;
 /// Questions of several under way at most: while Redis answers one, another is on its way there
-/// and the answers of the third are told. One waits too much, more than three are too small.
+/// and the answers of the third are told. Two to four measured about the same, one a tenth less.
 const LANES: usize = 3;
 /// Reads that wait for a lane at most; others ask for themselves.
 const WAITING_MAX: usize = 16_384;
@@ -49,7 +49,7 @@ struct Asked {
 
 /// How a read is asked.
 enum Way {
-    Alone,
+    Alone(String),
     Waits(oneshot::Receiver<Answer>),
 }
 
@@ -71,8 +71,8 @@ impl Gather {
     /// # Errors
     /// [`LinkError`]; never later than the hard timeout.
     pub(super) async fn get(self: &Arc<Self>, name: String, since: Timestamp) -> Answer {
-        match self.way(&name, since) {
-            Way::Alone => {
+        match self.way(name, since) {
+            Way::Alone(name) => {
                 let _alone = Alone(self);
                 let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
                 get.arg("GET").arg(name);
@@ -83,16 +83,16 @@ impl Gather {
         }
     }
 
-    fn way(self: &Arc<Self>, name: &str, since: Timestamp) -> Way {
+    fn way(self: &Arc<Self>, name: String, since: Timestamp) -> Way {
         let mut state = self.state();
         let calm = state.alone == 0 && state.lanes == 0;
         if calm || state.waiting.len() >= WAITING_MAX {
             state.alone += 1;
-            return Way::Alone;
+            return Way::Alone(name);
         }
         let (answer, answered) = oneshot::channel();
         state.waiting.push_back(Asked {
-            name: name.to_owned(),
+            name,
             since,
             answer,
         });

@@ -21,12 +21,9 @@ pub use link::LinkError;
 pub use lock::Lock;
 pub use writes::OwnedSet;
 
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
 };
 
 use sommos_core::{
@@ -186,10 +183,6 @@ impl Distributed {
         }
     }
 
-    fn left(&self, since: Timestamp) -> Duration {
-        self.link.left(since)
-    }
-
     /// The epoch of the values; asked for when it is not known, for a request since `since`.
     async fn epoch(&self, since: Timestamp) -> Result<u64, LinkError> {
         let known = self.epoch.load(Ordering::Acquire);
@@ -199,7 +192,7 @@ impl Distributed {
         let era = self.coherence().era();
         let mut get = redis::cmd("GET");
         get.arg(self.keys.epoch());
-        let epoch: Option<u64> = self.link.ask_within(&get, self.left(since)).await?;
+        let epoch: Option<u64> = self.link.ask_within(&get, self.link.left(since)).await?;
         let epoch = epoch.unwrap_or(0);
         let coherence = self.coherence();
         if coherence.era() == era {

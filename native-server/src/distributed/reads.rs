@@ -88,7 +88,8 @@ impl Distributed {
         for key in keys {
             get.arg(self.keys.value(epoch, key));
         }
-        let stored: Vec<Option<Vec<u8>>> = self.link.ask_within(&get, self.left(since)).await?;
+        let stored: Vec<Option<Vec<u8>>> =
+            self.link.ask_within(&get, self.link.left(since)).await?;
         let entries: Vec<_> = keys
             .iter()
             .zip(&stored)
@@ -282,7 +283,7 @@ impl Distributed {
         let names: Vec<_> = tags.iter().map(|tag| self.keys.barrier(tag)).collect();
         let mut get = redis::cmd("MGET");
         get.arg(names);
-        let limit = self.left(since);
+        let limit = self.link.left(since);
         let barriers: Vec<Option<u64>> = self.link.ask_within(&get, limit).await?;
         let barriers: Vec<u64> = barriers
             .into_iter()

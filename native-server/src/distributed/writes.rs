@@ -116,7 +116,7 @@ impl Distributed {
             let cmd = pipe.cmd("SET").arg(self.keys.value(epoch, &set.key));
             cmd.arg(entry).arg("PXAT").arg(until.0).ignore();
         }
-        let () = self.link.ask_within(&pipe, self.left(since)).await?;
+        let () = self.link.ask_within(&pipe, self.link.left(since)).await?;
         for (set, flight) in sets.iter().zip(flights) {
             let answer = Bytes::from(envelope::raw_data(set.value.as_bytes()));
             self.keep(flight, now, &set.as_set(), answer);
@@ -191,7 +191,8 @@ impl Distributed {
         let mut pipe = redis::pipe();
         pipe.cmd("GETDEL").arg(&name);
         let store_now = self.store_now();
-        let (bytes,): (Option<Vec<u8>>,) = self.link.ask_within(&pipe, self.left(since)).await?;
+        let (bytes,): (Option<Vec<u8>>,) =
+            self.link.ask_within(&pipe, self.link.left(since)).await?;
         self.local.remove(now, flight.key);
         flight.land();
         let entry = bytes

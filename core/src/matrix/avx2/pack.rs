@@ -2,11 +2,6 @@
 
 use super::{ROWS, Strided, vector::Lanes};
 
-/// Memory in whole lines, so that no vector of a copy lies in two.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-pub(super) struct Line(#[expect(dead_code)] [u8; 64]);
-
 /// Copies `rows` x `depth` numbers into blocks of [`ROWS`] rows, in each number by number of the
 /// inner dimension those of all rows.
 ///

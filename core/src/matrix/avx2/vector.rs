@@ -2,18 +2,19 @@
 //!
 //! Every operation needs AVX2 and FMA, and is inlined into a function that enables them.
 
-use std::{arch::x86_64::*, ops::AddAssign};
+use std::arch::x86_64::*;
+
+use crate::matrix::gemm::Kernel;
 
 /// A number with registers for it. Not nameable outside.
 ///
 /// # Safety
 /// What each operation asks of its caller: a processor with AVX2 and FMA, and memory that is valid
 /// for [`LANES`](Self::LANES) numbers, or one.
-pub(in crate::matrix) trait Lanes: Copy + AddAssign + 'static {
+pub(in crate::matrix) trait Lanes: Kernel {
     type Vector: Copy;
     /// Numbers in a register.
     const LANES: usize;
-    const ZERO: Self;
     /// Numbers of the inner dimension that are taken at once: a panel of the right side takes
     /// half of a first-level cache of 32 KiB.
     const DEPTH: usize;
@@ -39,7 +40,6 @@ macro_rules! lanes {
         impl Lanes for $scalar {
             type Vector = $register;
             const LANES: usize = $lanes;
-            const ZERO: Self = 0.0;
             const DEPTH: usize = $depth;
             const CHUNK: usize = $chunk;
 

@@ -1,11 +1,6 @@
 //! Copies of sides: rows whose distance suits the caches, panels two vectors wide.
 
-use super::{LINE, Strided, vector::Vector};
-
-/// Memory in whole lines, so that no vector of a copy lies in two.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-pub(super) struct Line(#[expect(dead_code)] [u8; LINE]);
+use super::{Strided, vector::Vector};
 
 /// Copies `rows` x `depth` numbers to rows `to.1` apart.
 ///

@@ -2,13 +2,12 @@
 
 use std::{cell::Cell, convert::Infallible, marker::PhantomData};
 
-use super::{
-    Lanes,
-    pack::{Line, pack_right},
-    packs_right, slice_depth,
-    vector::Vector,
+use super::{Lanes, pack::pack_right, packs_right, slice_depth, vector::Vector};
+use crate::{
+    matrix::{copies::Line, gemm::Shape},
+    pages,
+    par::Par,
 };
-use crate::{matrix::gemm::Shape, pages, par::Par};
 
 /// Columns that one thread copies at once.
 const GROUP: usize = 256;

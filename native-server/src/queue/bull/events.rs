@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use redis::RedisError;
 use serde_json::Value;
 use sommos_core::{
     jobs::{EventKind, JobId, Kind},
@@ -16,12 +15,10 @@ use sommos_core::{
 
 use super::{
     Bull, map,
-    stream::{Entry, Stream},
+    stream::{self, Entry},
 };
 use crate::queue::events::{Event, What};
 
-/// Wait before another try to listen.
-const AGAIN: Duration = Duration::from_millis(300);
 /// Jobs whose attempts are followed, count. Of others the first attempt and no time is told.
 const FOLLOWED_MAX: usize = 65_536;
 
@@ -46,26 +43,14 @@ struct Listener {
 impl Bull {
     /// Listens to a queue of jobs or tasks; ends only with its task.
     pub(super) async fn listen(self: Arc<Self>, queue: String, kind: Kind) {
-        let mut last = self.newest_event(&queue).await;
+        let last = self.newest_event(&queue).await;
         let mut listener = Listener {
             bull: Arc::clone(&self),
             queue: queue.clone(),
             kind,
             seen: HashMap::new(),
         };
-        loop {
-            let stream = Stream::open(&self.options, &queue, &last).await;
-            let ended = match stream {
-                Ok(mut stream) => {
-                    let ended = listener.follow_stream(&mut stream).await;
-                    stream.last().clone_into(&mut last);
-                    ended
-                }
-                Err(error) => error,
-            };
-            tracing::debug!(queue, error = %ended, "listening again");
-            tokio::time::sleep(AGAIN).await;
-        }
+        stream::listen(&self.options, &queue, last, |entry| listener.hear(entry)).await;
     }
 
     /// The id of the newest event when this server first connected: what happens after it is told.
@@ -104,16 +89,6 @@ impl Bull {
 }
 
 impl Listener {
-    /// Tells what the stream tells; gives why it ended.
-    async fn follow_stream(&mut self, stream: &mut Stream) -> RedisError {
-        loop {
-            match stream.next().await {
-                Ok(entries) => entries.iter().for_each(|entry| self.hear(entry)),
-                Err(error) => return error,
-            }
-        }
-    }
-
     fn hear(&mut self, entry: &Entry) {
         let (Some(event), Some(job)) = (entry.text("event"), entry.text("jobId")) else {
             return;

@@ -1,7 +1,7 @@
 //! The stream in which BullMQ tells what happens to a queue's jobs, read in portions.
 //!
-//! A reader that asks again at once is woken by every event, and Redis has to serve it each time:
-//! under load that costs as much as the jobs do. This one takes what came in the meantime.
+//! A reader that asks again at once is woken by every event, and Redis has to serve it each time.
+//! This one takes what came in the meantime, and no more at once than it can hold.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,7 +10,7 @@ use redis::{
     aio::MultiplexedConnection,
     streams::{StreamId, StreamReadOptions, StreamReadReply},
 };
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, error::Elapsed, sleep_until, timeout};
 
 use super::options::BullOptions;
 
@@ -22,11 +22,13 @@ const SPARE: Duration = Duration::from_secs(1);
 const PORTION: usize = 500;
 /// Least time between two portions that are not full.
 const PACE: Duration = Duration::from_millis(5);
+/// Wait before another try to listen.
+const AGAIN: Duration = Duration::from_millis(300);
 
 /// One event.
 pub(super) struct Entry {
     /// When it happened, by Redis' clock, ms.
-    pub at_ms: u64,
+    pub(super) at_ms: u64,
     fields: HashMap<String, String>,
 }
 
@@ -55,8 +57,34 @@ impl Entry {
     }
 }
 
+/// Hears what happens to a queue's jobs after the event `last`, over as many connections as it
+/// takes; ends only with its task.
+pub(super) async fn listen(
+    options: &BullOptions,
+    queue: &str,
+    mut last: String,
+    mut hear: impl FnMut(&Entry),
+) {
+    loop {
+        let error = match Stream::open(options, queue, &last).await {
+            Ok(mut stream) => loop {
+                match stream.next().await {
+                    Ok(entries) => entries.iter().for_each(&mut hear),
+                    Err(error) => {
+                        last = stream.last;
+                        break error;
+                    }
+                }
+            },
+            Err(error) => error,
+        };
+        tracing::debug!(queue, %error, "listening again");
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
 /// A queue's stream, read from an event on.
-pub(super) struct Stream {
+struct Stream {
     connection: MultiplexedConnection,
     key: String,
     last: String,
@@ -68,15 +96,15 @@ impl Stream {
     /// A connection of its own, for it blocks.
     ///
     /// # Errors
-    /// What Redis or the connection said.
-    pub(super) async fn open(options: &BullOptions, queue: &str, last: &str) -> RedisResult<Self> {
+    /// What Redis or the connection said, or that it said nothing.
+    async fn open(options: &BullOptions, queue: &str, last: &str) -> RedisResult<Self> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(options.hard))
             .set_response_timeout(None);
         let client = Client::open(options.url.as_str())?;
-        let connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
+        // Its greeting, too, may never be answered.
+        let made = client.get_multiplexed_async_connection_with_config(&config);
+        let connection = timeout(2 * options.hard, made).await.map_err(silent)??;
         Ok(Self {
             connection,
             key: format!("{}:events", options.base(queue)),
@@ -87,16 +115,11 @@ impl Stream {
         })
     }
 
-    /// The id of the last event that was read.
-    pub(super) fn last(&self) -> &str {
-        &self.last
-    }
-
     /// The next events, oldest first; none when there were none for a while.
     ///
     /// # Errors
     /// What Redis or the connection said, or that it said nothing: open another.
-    pub(super) async fn next(&mut self) -> RedisResult<Vec<Entry>> {
+    async fn next(&mut self) -> RedisResult<Vec<Entry>> {
         if !self.full {
             sleep_until(self.read_at + PACE).await;
         }
@@ -105,7 +128,6 @@ impl Stream {
         let (keys, ids) = ([&self.key], [&self.last]);
         let read = self.connection.xread_options(&keys, &ids, &options);
         let read = timeout(Duration::from_millis(BLOCK_MS) + SPARE, read).await;
-        let silent = |_| RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
         let reply: Option<StreamReadReply> = read.map_err(silent)??;
         self.read_at = Instant::now();
         let streams = reply.into_iter().flat_map(|reply| reply.keys);
@@ -116,4 +138,8 @@ impl Stream {
         }
         Ok(entries.into_iter().map(Entry::new).collect())
     }
+}
+
+fn silent(_: Elapsed) -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }

@@ -1,9 +1,9 @@
 //! What a server does beside its chunks: it hears of all batches, ends those whose time is over,
 //! and forgets old ones.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use bullmq::{QueueEvent, QueueEvents, QueueEventsOptions, WorkerOptions};
+use bullmq::WorkerOptions;
 use sommos_core::{
     batch::{BatchEventKind, Reason, percent},
     jobs::BatchId,
@@ -14,8 +14,8 @@ use super::{state, store};
 use crate::queue::{
     bull::{
         Bull,
-        link::connection_options,
         options::{BATCHES, CHUNKS},
+        stream::{self, Entry},
     },
     events::What,
     types::QueueError,
@@ -27,10 +27,6 @@ const TICK: Duration = Duration::from_millis(500);
 const SWEEP_EVERY: u32 = 20;
 /// Batches that are ended, or forgotten, in one look at most.
 const STEPS: usize = 64;
-/// Wait before another try to listen.
-const AGAIN: Duration = Duration::from_millis(300);
-/// Longest wait for events in one command, milliseconds.
-const BLOCK_MS: u64 = 2000;
 /// A chunk that is claimed while all slots are taken begins as soon as one is free.
 const CLAIMED_AHEAD: usize = 1;
 
@@ -54,43 +50,19 @@ impl Bull {
     /// Hands events of all servers on to those who listen here, and stops chunks of batches that
     /// have ended.
     async fn hear_batches(self: Arc<Self>) {
-        let mut last = self.newest_event(BATCHES).await;
-        loop {
-            let options = QueueEventsOptions {
-                connection: connection_options(&self.options),
-                prefix: self.options.prefix.clone(),
-                blocking_timeout: BLOCK_MS,
-                last_event_id: Some(last.clone()),
-                autorun: true,
-            };
-            if let Ok(events) = QueueEvents::with_options(BATCHES, options).await {
-                while let Some(entry) = events.next_event().await {
-                    match entry.event {
-                        QueueEvent::Error { message } => {
-                            tracing::debug!(message, "listening to batches again");
-                            break;
-                        }
-                        QueueEvent::Other { event, fields } => self.heard(&event, &fields),
-                        _ => {}
-                    }
-                    last = entry.id;
-                }
-                events.close().await;
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
+        let last = self.newest_event(BATCHES).await;
+        stream::listen(&self.options, BATCHES, last, |entry| self.heard(entry)).await;
     }
 
-    fn heard(&self, name: &str, fields: &HashMap<String, String>) {
-        let number = |name: &str| fields.get(name)?.parse::<u64>().ok();
+    fn heard(&self, entry: &Entry) {
         let count = |name| {
-            let n = number(name).unwrap_or(0);
+            let n = entry.number(name).unwrap_or(0);
             u32::try_from(n).unwrap_or(u32::MAX)
         };
-        let id = fields
-            .get("jobId")
+        let id = entry
+            .text("jobId")
             .and_then(|id| id.parse::<BatchId>().ok());
-        let Some(id) = id else {
+        let (Some(name), Some(id)) = (entry.text("event"), id) else {
             return;
         };
         let kind = match name {
@@ -98,10 +70,10 @@ impl Bull {
             "batchStarted" => BatchEventKind::Started,
             "batchProgress" => BatchEventKind::Progress {
                 percent: percent(count("ended"), count("chunks"), count("sealed") == 1),
-                processed_items: number("processedItems").unwrap_or(0),
+                processed_items: entry.number("processedItems").unwrap_or(0),
             },
             "batchEnded" => {
-                let Some(status) = fields.get("status").and_then(|text| state::status(text)) else {
+                let Some(status) = entry.text("status").and_then(state::status) else {
                     return;
                 };
                 self.batches.ended(id);
@@ -109,7 +81,7 @@ impl Bull {
             }
             _ => return,
         };
-        let at = Timestamp(number("at").unwrap_or(0));
+        let at = Timestamp(entry.number("at").unwrap_or(0));
         let events = &self.local.0.shared.events;
         events.publish(std::iter::once((at, What::Batch(id, kind))));
     }
