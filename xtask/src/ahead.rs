@@ -38,7 +38,7 @@ impl Need {
     }
 }
 
-/// What is being made, in this order, one after the other.
+/// What is being made.
 pub struct Ahead(Vec<(Need, Receiver<anyhow::Result<()>>)>);
 
 impl Ahead {
@@ -48,7 +48,7 @@ impl Ahead {
     /// When nothing can be kept of what they print.
     pub fn begin(needs: impl IntoIterator<Item = Need>) -> anyhow::Result<Self> {
         std::fs::create_dir_all(FOLDER)?;
-        let (begun, waiting): (Vec<_>, Vec<_>) = needs
+        let (begun, waiting): (Vec<_>, Vec<Waiting>) = needs
             .into_iter()
             .map(|need| {
                 let (done, made) = channel();
@@ -79,7 +79,22 @@ fn log(need: Need) -> String {
     format!("{FOLDER}/{need:?}.log")
 }
 
-fn make_all(waiting: Vec<(Need, Sender<anyhow::Result<()>>)>) {
+type Waiting = (Need, Sender<anyhow::Result<()>>);
+
+fn make_all(waiting: Vec<Waiting>) {
+    let (tools, built): (Vec<_>, Vec<_>) = waiting
+        .into_iter()
+        .partition(|(need, _)| *need == Need::Tools);
+    make_in_turn(tools);
+    // These have no folder in common.
+    let (package, workers): (Vec<_>, Vec<_>) = built
+        .into_iter()
+        .partition(|(need, _)| *need == Need::Package);
+    std::thread::spawn(move || make_in_turn(package));
+    make_in_turn(workers);
+}
+
+fn make_in_turn(waiting: Vec<Waiting>) {
     for (need, done) in waiting {
         // Nobody waits when the tests ended early.
         let _ = done.send(make(need));

@@ -82,7 +82,7 @@ fn bundle(features: &str, dev: bool, out: &str, limit: Option<&str>) -> anyhow::
     let module = Compile {
         package: "sommos-edge",
         features,
-        build: Build::Simd,
+        build: Build::Worker,
         level: "z",
         dev,
     }

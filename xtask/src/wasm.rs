@@ -26,6 +26,8 @@ pub enum Build {
     Scalar,
     /// Shared memory and SIMD.
     Threads,
+    /// As `Simd`: the edge worker, optimized for size.
+    Worker,
     /// One thread, in a bounded memory that is imported: the JavaScript engine.
     Processors,
 }
@@ -140,13 +142,14 @@ impl Build {
             Self::Simd => "target/wasm-simd",
             Self::Scalar => "target/wasm-scalar",
             Self::Threads => "target/wasm-threads",
+            Self::Worker => "target/wasm-worker",
             Self::Processors => "target/wasm-processors",
         }
     }
 
     fn rustflags(self) -> String {
         match self {
-            Self::Simd => "-C target-feature=+simd128".to_owned(),
+            Self::Simd | Self::Worker => "-C target-feature=+simd128".to_owned(),
             Self::Scalar => String::new(),
             // rustc no longer passes the linker's flags by itself.
             Self::Threads => format!(
@@ -179,11 +182,22 @@ pub fn build_pkg(dev: bool, only: &[String]) -> anyhow::Result<()> {
             known.join(" ")
         );
     }
-    for module in &MODULES {
-        if only.is_empty() || only.iter().any(|name| name == module.name) {
-            module.build(dev)?;
-        }
-    }
+    let chosen = |module: &&Module| only.is_empty() || only.iter().any(|name| name == module.name);
+    let build_all = |build: Build| {
+        let modules = MODULES.iter().filter(chosen);
+        let mut modules = modules.filter(|module| module.build == build);
+        modules.try_for_each(|module| module.build(dev))
+    };
+    // Link-time optimization has one thread, and cargo works in one folder for one caller.
+    std::thread::scope(|scope| {
+        let build_all = &build_all;
+        let lanes = [Build::Threads, Build::Simd, Build::Scalar]
+            .map(|build| scope.spawn(move || build_all(build)));
+        lanes.into_iter().try_for_each(|lane| match lane.join() {
+            Ok(built) => built,
+            Err(panicked) => std::panic::resume_unwind(panicked),
+        })
+    })?;
     let mut build = Step::new("node").args(["pkg/scripts/build.mjs"]);
     if dev {
         build = build.args(["--dev"]);
