@@ -10,6 +10,7 @@ mod connections;
 pub mod cors;
 pub mod distributed;
 pub mod executor;
+mod gather;
 pub mod handlers;
 pub mod http;
 pub mod loading;

@@ -34,9 +34,10 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     cache::ShardedCache,
+    gather::Gather,
     queue::{Clock, wall_now},
 };
-use gather::Gather;
+use gather::Reads;
 use keys::Keys;
 use link::Link;
 use members::Known;
@@ -70,7 +71,7 @@ pub struct Distributed {
     /// A clock that somebody moves by hand; the wall clock when there is none.
     clock: Option<Clock>,
     link: Arc<Link>,
-    gather: Arc<Gather>,
+    gather: Arc<Gather<Reads>>,
     coherence: Mutex<Coherence>,
     replay: Mutex<Replay>,
     epoch: AtomicU64,
@@ -105,7 +106,7 @@ impl Distributed {
         let link = Arc::new(Link::new(&config)?);
         Ok(Arc::new(Self {
             keys: Keys::new(&config.prefix),
-            gather: Gather::new(Arc::clone(&link)),
+            gather: Gather::new(Reads(Arc::clone(&link))),
             link,
             local,
             clock,

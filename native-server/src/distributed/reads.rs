@@ -8,7 +8,7 @@ use sommos_core::{
     wire::{cache::CacheSet, envelope},
 };
 
-use super::{Counters, Distributed, InFlight, LinkError};
+use super::{Counters, Distributed, InFlight, LinkError, gather::Read};
 
 /// The answer of a get.
 pub(super) type Found = (Bytes, Freshness);
@@ -109,10 +109,12 @@ impl Distributed {
         let asked = (now, self.link.store_clock().latest(since));
         let flight = self.begin(key, false);
         let name = self.keys.value(epoch, key);
-        let stored = match self.gather.get(name, since).await {
+        let stored = match self.gather.ask(Read { name, since }).await {
+            // No answer is lost but with its runtime.
+            None => return Err(LinkError::Open),
             // It is no value of ours.
-            Err(LinkError::Foreign) => None,
-            answer => answer?,
+            Some(Err(LinkError::Foreign)) => None,
+            Some(answer) => answer?,
         };
         let entries = [stored.as_deref().and_then(|bytes| self.decode(key, bytes))];
         let held = match &entries {

@@ -1,5 +1,7 @@
 //! Jobs and tasks: what is asked and what changes them.
 
+use std::sync::Arc;
+
 use bullmq::types::RetryOptions;
 use sommos_core::jobs::{JobError, JobId, Kind, Status, Submitted};
 
@@ -95,13 +97,23 @@ impl Bull {
         let options = map::options_of(&spec, id, self.counts.next_seq(), external);
         let mark = self.mark_of(external, &queue, id, spec.timeout_ms);
         let confirm = key.as_ref().map(|key| (key.clone(), format!("+{id}")));
-        self.link
-            .ask(|conn| async move {
+        if external || spec.delay_ms > 0 {
+            let add = |conn: Arc<Conn>| async move {
                 let queue = conn.queue(&queue)?;
                 queue.add(&spec.job_type, data).options(options).await?;
                 note(&conn, mark, confirm).await
-            })
-            .await?;
+            };
+            self.link.ask(add).await?;
+        } else {
+            let entry = map::entry_of(&spec, id, &data, &options);
+            let added = self.adds[usize::from(spec.kind == Kind::Task)].ask(entry);
+            added.await.unwrap_or(Err(QueueError::Closed))?;
+            if confirm.is_some() {
+                self.link
+                    .ask(|conn| async move { note(&conn, mark, confirm).await })
+                    .await?;
+            }
+        }
         self.counts.added();
         Ok(submitted(id, deduplicated))
     }

@@ -18,6 +18,8 @@ use sommos_core::{
 };
 use twox_hash::XxHash3_128;
 
+use super::adds::Entry;
+
 /// Highest priority, and minus the lowest.
 const PRIORITY_MAX: i32 = 1_000_000;
 /// What the type of our backoff begins with.
@@ -150,6 +152,29 @@ pub(super) fn options_of(spec: &JobSpec, id: JobId, seq: u64, external: bool) ->
         .attempts(spec.max_attempts.max(1))
         .delay(Duration::from_millis(spec.delay_ms))
         .backoff(backoff)
+}
+
+/// A job of our own workers as it stands in Redis, with the options of [`options_of`].
+pub(super) fn entry_of(spec: &JobSpec, id: JobId, data: &Value, options: &JobOptions) -> Entry {
+    let backoff = match &options.backoff {
+        Some(BackoffStrategy::Custom(name)) => json!({"type": name, "delay": 0}),
+        other => json!(other),
+    };
+    let (id, created, priority) = (id.to_string(), id.created.0, priority_of(spec.priority));
+    let options = json!({
+        "priority": priority,
+        "attempts": options.attempts,
+        "backoff": backoff,
+        "jobId": id,
+    });
+    Entry {
+        id,
+        name: spec.job_type.to_string(),
+        data: data.to_string(),
+        options: options.to_string(),
+        created,
+        priority,
+    }
 }
 
 /// An input as BullMQ's `data`.

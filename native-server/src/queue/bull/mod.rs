@@ -4,6 +4,7 @@
 //! its type; `batches` the parents and `chunks` the children of batches; and one queue for each
 //! external type, which workers of npm's `bullmq` serve.
 
+mod adds;
 mod batches;
 mod events;
 mod figures;
@@ -35,7 +36,9 @@ use super::{
     handle::Embedded,
     types::{Executor, QueueConfig},
 };
+use crate::gather::Gather;
 
+use adds::Adds;
 use figures::{Counts, Orphans};
 use link::{Conn, Link};
 pub use options::BullOptions;
@@ -53,7 +56,9 @@ pub(super) struct Bull {
     runner: Runner,
     /// Events and timings are those of the embedded queue: one numbering, one set of figures.
     local: Embedded,
-    link: Link,
+    link: Arc<Link>,
+    /// New jobs, and new tasks.
+    adds: [Arc<Gather<Adds>>; 2],
     batches: batches::Batches,
     running: Running,
     counts: Counts,
@@ -81,8 +86,11 @@ impl Bull {
         local: Embedded,
     ) -> Arc<Self> {
         let runner = Runner::new(executor, config.max_workers, config.interrupt_grace);
+        let link = Arc::new(Link::new(options.clone()));
+        let adds = |queue| Gather::new(Adds::new(Arc::clone(&link), options.base(queue)));
         Arc::new(Self {
-            link: Link::new(options.clone()),
+            adds: [adds(JOBS), adds(TASKS)],
+            link,
             batches: batches::Batches::new(&config.scheduler),
             options,
             config,
