@@ -182,6 +182,8 @@ pub fn build_pkg(dev: bool, only: &[String]) -> anyhow::Result<()> {
             known.join(" ")
         );
     }
+    // What lacks is installed here, once, and not by each lane.
+    toolchain::find()?;
     let chosen = |module: &&Module| only.is_empty() || only.iter().any(|name| name == module.name);
     let build_all = |build: Build| {
         let modules = MODULES.iter().filter(chosen);
