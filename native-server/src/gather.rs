@@ -64,12 +64,6 @@ enum Way<T: Together> {
     Waits(oneshot::Receiver<T::Answer>),
 }
 
-/// The questions of a step, and who waits for their answers.
-type Step<T> = (
-    Vec<<T as Together>::Question>,
-    Vec<oneshot::Sender<<T as Together>::Answer>>,
-);
-
 impl<T: Together> Gather<T> {
     pub(crate) fn new(together: T) -> Arc<Self> {
         Arc::new(Self {
@@ -116,32 +110,23 @@ impl<T: Together> Gather<T> {
         Way::Waits(answered)
     }
 
-    /// What waits, as far as one step holds it; when none does, its lane ends.
-    fn take(&self) -> Option<Step<T>> {
+    /// What waits, as far as one step holds it; when none does, its lane ends. The lock is held for
+    /// a count and a move: who asks meanwhile waits for it.
+    fn take(&self) -> Option<Vec<Waiting<T>>> {
         let mut state = self.state();
-        let (mut questions, mut answers) = (Vec::new(), Vec::new());
         let mut bytes = 0;
-        while questions.len() < T::MAX
-            && let Some(next) = state.waiting.pop_front()
-        {
-            // Who gave up may have asked elsewhere.
-            if next.answer.is_closed() {
-                continue;
-            }
+        let fits = |next: &&Waiting<T>| {
+            let first = bytes == 0;
             bytes += T::bytes(&next.question);
-            if bytes > T::BYTES_MAX && !questions.is_empty() {
-                state.waiting.push_front(next);
-                break;
-            }
-            questions.push(next.question);
-            answers.push(next.answer);
-        }
-        if questions.is_empty() {
+            first || bytes <= T::BYTES_MAX
+        };
+        let count = state.waiting.iter().take(T::MAX).take_while(fits).count();
+        if count == 0 {
             // In one step with the look: whoever comes next opens a lane.
             state.lanes -= 1;
             return None;
         }
-        Some((questions, answers))
+        Some(state.waiting.drain(..count).collect())
     }
 
     /// One lane, until no question waits.
@@ -149,9 +134,18 @@ impl<T: Together> Gather<T> {
         loop {
             // Who was just told asks more: that is gathered first.
             tokio::task::yield_now().await;
-            let Some((questions, answers)) = self.take() else {
+            let Some(step) = self.take() else {
                 return;
             };
+            // Who gave up may have asked elsewhere.
+            let (questions, answers): (Vec<_>, Vec<_>) = step
+                .into_iter()
+                .filter(|waiting| !waiting.answer.is_closed())
+                .map(|waiting| (waiting.question, waiting.answer))
+                .unzip();
+            if questions.is_empty() {
+                continue;
+            }
             let told = self.together.ask(questions).await;
             for (answer, told) in answers.into_iter().zip(told) {
                 // Who gave up needs no answer.
