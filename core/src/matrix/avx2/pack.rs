@@ -1,6 +1,9 @@
 //! Copies of sides in the order in which blocks read them; what a side lacks to whole blocks is 0.
 
-use super::{ROWS, Strided, vector::Lanes};
+use super::{
+    ROWS, Strided,
+    vector::{COLUMNS, Lanes},
+};
 
 /// Copies `rows` x `depth` numbers into blocks of [`ROWS`] rows, in each number by number of the
 /// inner dimension those of all rows.
@@ -21,7 +24,14 @@ pub(super) unsafe fn pack_left<T: Lanes>(
             let (from, to) = (from.add(first * from_rows), to.add(first * depth));
             if height == ROWS {
                 let rows: [_; ROWS] = std::array::from_fn(|row| from.add(row * from_rows));
-                for p in 0..depth {
+                let by_columns = match from_cols {
+                    1 => depth - depth % COLUMNS,
+                    _ => 0,
+                };
+                for p in (0..by_columns).step_by(COLUMNS) {
+                    T::interleave(rows.map(|row| row.add(p)), to.add(p * ROWS));
+                }
+                for p in by_columns..depth {
                     for (row, from) in rows.iter().enumerate() {
                         *to.add(p * ROWS + row) = *from.add(p * from_cols);
                     }

@@ -1,6 +1,13 @@
 use super::*;
 use crate::matrix::definition::check;
 
+fn check_both(m: usize, k: usize, n: usize) {
+    check::<f32>(copied_product, m, k, n);
+    check::<f64>(copied_product, m, k, n);
+    check::<f32>(thin::product, m, k, n);
+    check::<f64>(thin::product, m, k, n);
+}
+
 #[test]
 fn every_height_and_width_gives_the_definition() {
     if !available() {
@@ -8,8 +15,7 @@ fn every_height_and_width_gives_the_definition() {
     }
     for m in 1..=2 * ROWS + 1 {
         for n in [1, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 33] {
-            check::<f32>(product, m, 6, n);
-            check::<f64>(product, m, 6, n);
+            check_both(m, 6, n);
         }
     }
 }
@@ -26,7 +32,6 @@ fn several_slices_and_chunks_give_the_definition() {
         (301, 30, 17),
         (160, 400, 50),
     ] {
-        check::<f32>(product, m, k, n);
-        check::<f64>(product, m, k, n);
+        check_both(m, k, n);
     }
 }
