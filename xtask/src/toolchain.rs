@@ -171,15 +171,18 @@ impl WasmRust {
             "RUSTUP_HOME",
         ];
         const BUILD_STD: &str = "-Zbuild-std=std,panic_abort";
+        // Without backtraces, and what reads them: nothing here can show one.
+        const BUILD_STD_FEATURES: &str = "-Zbuild-std-features=";
         let step = match self {
             Self::Active => Step::new("cargo")
-                .args([command, BUILD_STD])
+                .args([command, BUILD_STD, BUILD_STD_FEATURES])
                 .env("RUSTC_BOOTSTRAP", "1"),
             Self::Debian => {
                 let linker = "target.wasm32-unknown-unknown.linker=\"wasm-ld-22\"";
                 return Step::new("/usr/bin/cargo")
                     .without(&RUSTUP)
-                    .args([command, BUILD_STD, "--config", linker])
+                    .args([command, BUILD_STD, BUILD_STD_FEATURES])
+                    .args(["--config", linker])
                     .env("RUSTC", DEBIAN_RUSTC)
                     .env("RUSTC_BOOTSTRAP", "1");
             }
