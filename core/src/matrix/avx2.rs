@@ -1,19 +1,24 @@
 //! The product for processors with AVX2 and FMA but without AVX-512: blocks of 6 rows by two vectors
-//! held in registers, both sides copied to where the block reads them in order.
+//! held in registers, both sides copied to where the block reads them in order; the left one only
+//! when a result has the columns that such a copy pays for ([`thin`]).
 //!
 //! Structure: Goto, van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS
 //! 34(3), 2008: a panel of the right side stays in the first-level cache while the rows of a chunk
 //! of the left one, which stays in the second, pass by.
 #![allow(unsafe_code)]
 
+mod left;
 mod pack;
 mod thin;
 mod vector;
 
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-use self::pack::{pack_left, pack_right};
 pub(super) use self::vector::Lanes;
+use self::{
+    left::{Copied, Left},
+    pack::{pack_left, pack_right},
+};
 use super::{
     copies::{Strided, with_copies},
     gemm::Shape,
@@ -27,7 +32,7 @@ const WIDTH: usize = 4096;
 /// Rows or columns of a result below which copying the left side costs more than it saves: at 128
 /// columns it was 5 to 12 % of the time, at 256 nothing.
 const FEW: usize = 129;
-/// Rows, inner dimension and columns below which the `gemm` crate, which copies nothing, is faster.
+/// Rows, inner dimension and columns below which the `gemm` crate, which copies less, is faster.
 const LEAST: (usize, usize, usize) = (ROWS, 16, 32);
 
 /// Whether [`product`] is the best for this shape, and this processor has what it needs.
@@ -55,7 +60,7 @@ pub(super) unsafe fn product<T: Lanes>(
     let shape = Shape { m, k, n };
     // SAFETY: the caller's contract.
     unsafe {
-        if m.min(n) < FEW {
+        if m.min(n) < FEW && a.2 == 1 {
             thin::product(shape, c, a, b, accumulate);
         } else {
             copied_product(shape, c, a, b, accumulate);
@@ -129,16 +134,10 @@ unsafe fn blocks<T: Lanes>(
             // SAFETY: the copies hold whole blocks; of the result only what it has is written.
             unsafe {
                 if (height, cols) == (ROWS, panel) {
-                    block::<T, ROWS, true>(depth, (a, 1, ROWS), b, c, accumulate);
+                    block::<T, ROWS>(depth, Copied(a), b, c, accumulate);
                 } else {
-                    part_of_block::<T, ROWS, true>(
-                        depth,
-                        (a, 1, ROWS),
-                        b,
-                        c,
-                        (height, cols),
-                        accumulate,
-                    );
+                    let part = (height, cols);
+                    part_of_block::<T, ROWS>(depth, Copied(a), b, c, part, accumulate);
                 }
             }
         }
@@ -150,9 +149,9 @@ unsafe fn blocks<T: Lanes>(
 /// # Safety
 /// As [`block`], with `rows` rows of `cols` numbers to write.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn part_of_block<T: Lanes, const R: usize, const COPIED: bool>(
+unsafe fn part_of_block<T: Lanes, const R: usize>(
     depth: usize,
-    a: Strided<T>,
+    a: impl Left<T>,
     b: *const T,
     (c, c_stride): (*mut T, usize),
     (rows, cols): (usize, usize),
@@ -163,7 +162,7 @@ unsafe fn part_of_block<T: Lanes, const R: usize, const COPIED: bool>(
     let mut whole = [T::ZERO; ROWS * 2 * <f32 as Lanes>::LANES];
     // SAFETY: `whole` has room for a block; rows and cols are below its sides and the result's.
     unsafe {
-        block::<T, R, COPIED>(depth, a, b, (whole.as_mut_ptr(), panel), false);
+        block::<T, R>(depth, a, b, (whole.as_mut_ptr(), panel), false);
         for (row, sums) in whole.chunks(panel).take(rows).enumerate() {
             for (col, sum) in sums.iter().take(cols).enumerate() {
                 let at = c.add(row * c_stride + col);
@@ -177,28 +176,23 @@ unsafe fn part_of_block<T: Lanes, const R: usize, const COPIED: bool>(
     }
 }
 
-/// `R` rows, at most [`ROWS`], by two vectors; `COPIED`: of a copy of the left side, whose strides
-/// are 1 and [`ROWS`].
+/// `R` rows, at most [`ROWS`], by two vectors.
 ///
 /// # Safety
-/// The processor must have AVX2 and FMA; `a` is readable at `row * a.1 + p * a.2` for a block's rows
-/// and `depth` numbers, `b` for a panel's, `c` writable for a block.
+/// The processor must have AVX2 and FMA; `a` is readable for `R` rows of `depth` numbers, `b` for a
+/// panel's, `c` writable for a block.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn block<T: Lanes, const R: usize, const COPIED: bool>(
+unsafe fn block<T: Lanes, const R: usize>(
     depth: usize,
-    (mut a, a_rows, a_cols): Strided<T>,
+    mut a: impl Left<T>,
     mut b: *const T,
     (c, c_stride): (*mut T, usize),
     accumulate: bool,
 ) {
     /// Numbers of the inner dimension in a turn of the loop.
     const TURN: usize = 4;
-    // The same, but known to the compiler: as registers they took a fifth of the speed.
-    let (a_rows, a_cols) = match COPIED {
-        true => (1, ROWS),
-        false => (a_rows, a_cols),
-    };
+    let panel = 2 * T::LANES;
     // SAFETY: numbers of the inner dimension are below depth. A prefetch never faults.
     unsafe {
         let mut sums = [[T::zero(); 2]; R];
@@ -206,16 +200,14 @@ unsafe fn block<T: Lanes, const R: usize, const COPIED: bool>(
             _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(row * c_stride).cast());
         }
         for _ in 0..depth / TURN {
-            for _ in 0..TURN {
-                step(&mut sums, (a, a_rows), b);
-                a = a.wrapping_add(a_cols);
-                b = b.wrapping_add(2 * T::LANES);
+            for p in 0..TURN {
+                step(&mut sums, a, p, b.add(p * panel));
             }
+            a = a.after(TURN);
+            b = b.wrapping_add(TURN * panel);
         }
-        for _ in 0..depth % TURN {
-            step(&mut sums, (a, a_rows), b);
-            a = a.wrapping_add(a_cols);
-            b = b.wrapping_add(2 * T::LANES);
+        for p in 0..depth % TURN {
+            step(&mut sums, a, p, b.add(p * panel));
         }
         for (row, sums) in sums.into_iter().enumerate() {
             for (half, mut sum) in sums.into_iter().enumerate() {
@@ -232,18 +224,19 @@ unsafe fn block<T: Lanes, const R: usize, const COPIED: bool>(
 /// One number of the inner dimension.
 ///
 /// # Safety
-/// As [`block`], with one number left.
+/// As [`block`], with number `p` there.
 #[inline(always)]
 unsafe fn step<T: Lanes, const R: usize>(
     sums: &mut [[T::Vector; 2]; R],
-    (a, a_rows): (*const T, usize),
+    a: impl Left<T>,
+    p: usize,
     b: *const T,
 ) {
     // SAFETY: the caller's contract.
     unsafe {
         let right = [T::load(b), T::load(b.add(T::LANES))];
         for (row, sums) in sums.iter_mut().enumerate() {
-            let left = T::splat(a.add(row * a_rows));
+            let left = T::splat(a.at(row, p));
             for (sum, right) in sums.iter_mut().zip(right) {
                 *sum = T::add_product(*sum, left, right);
             }

@@ -1,7 +1,7 @@
 //! Results of few rows or columns: the left side is read where it lies, because each number of it is
 //! used too seldom for a copy to pay.
 
-use super::{Lanes, ROWS, block, pack::pack_right, part_of_block};
+use super::{Lanes, ROWS, block, left::InPlace, pack::pack_right, part_of_block};
 use crate::matrix::{
     copies::{Strided, with_copies},
     gemm::Shape,
@@ -10,10 +10,10 @@ use crate::matrix::{
 /// The copy of the right side stays in half of a second-level cache of 512 KiB.
 const RIGHT_BYTES: usize = 256 << 10;
 
-/// As [`product`](super::product).
+/// As [`product`](super::product), for a left side whose rows have their numbers side by side.
 ///
 /// # Safety
-/// As [`product`](super::product).
+/// As [`product`](super::product); `a.2` must be 1.
 pub(super) unsafe fn product<T: Lanes>(
     Shape { m, k, n }: Shape,
     c: (*mut T, usize),
@@ -39,7 +39,7 @@ pub(super) unsafe fn product<T: Lanes>(
                 unsafe {
                     let from = b.0.add(p * b.1 + col * b.2);
                     pack_right(right, (from, b.1, b.2), depth, width);
-                    let a = (a.0.add(p * a.2), a.1, a.2);
+                    let a = (a.0.add(p), a.1);
                     rows((m, depth, width), (c.0.add(col), c.1), a, right, accumulate);
                 }
             }
@@ -55,7 +55,7 @@ pub(super) unsafe fn product<T: Lanes>(
 unsafe fn rows<T: Lanes>(
     (m, depth, width): (usize, usize, usize),
     (c, c_stride): (*mut T, usize),
-    (a, a_rows, a_cols): Strided<T>,
+    (a, a_stride): (*const T, usize),
     right: *const T,
     accumulate: bool,
 ) {
@@ -72,7 +72,7 @@ unsafe fn rows<T: Lanes>(
             _ => row_of_blocks::<T, ROWS>,
         };
         let c = (c.wrapping_add(row * c_stride), c_stride);
-        let a = (a.wrapping_add(row * a_rows), a_rows, a_cols);
+        let a = (a.wrapping_add(row * a_stride), a_stride);
         // SAFETY: from this row on the result and the left side have as many.
         unsafe { row_of_blocks((depth, width), c, a, right, accumulate) };
         row += height;
@@ -87,20 +87,21 @@ unsafe fn rows<T: Lanes>(
 unsafe fn row_of_blocks<T: Lanes, const R: usize>(
     (depth, width): (usize, usize),
     (c, c_stride): (*mut T, usize),
-    a: Strided<T>,
+    (a, a_stride): (*const T, usize),
     right: *const T,
     accumulate: bool,
 ) {
     let panel = 2 * T::LANES;
+    let a = InPlace::<T, R>::new(a, a_stride);
     for col in (0..width).step_by(panel) {
         let (b, cols) = (right.wrapping_add(col * depth), panel.min(width - col));
         let c = (c.wrapping_add(col), c_stride);
         // SAFETY: the copy holds whole panels; of the result only what it has is written.
         unsafe {
             if cols == panel {
-                block::<T, R, false>(depth, a, b, c, accumulate);
+                block::<T, R>(depth, a, b, c, accumulate);
             } else {
-                part_of_block::<T, R, false>(depth, a, b, c, (R, cols), accumulate);
+                part_of_block::<T, R>(depth, a, b, c, (R, cols), accumulate);
             }
         }
     }
