@@ -55,7 +55,7 @@ impl<T: Copy, const R: usize> Left<T> for InPlace<T, R> {
 }
 
 /// The pointer as one that the compiler knows nothing of. Else it makes each row's address from that
-/// of the row before, seven additions in a chain for six cycles of products.
+/// of the row before: six additions that wait for each other, beside six cycles of products.
 #[inline(always)]
 #[expect(
     clippy::pointers_in_nomem_asm_block,

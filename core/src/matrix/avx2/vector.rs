@@ -33,8 +33,8 @@ pub(in crate::matrix) trait Lanes: Kernel {
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `sum + x * y`, rounded once.
     unsafe fn add_product(sum: Self::Vector, x: Self::Vector, y: Self::Vector) -> Self::Vector;
-    /// Writes the first numbers of all rows, then the second, to [`COLUMNS`] of each: number by
-    /// number that takes three times as long.
+    /// Writes the first numbers of all rows, then the second, to [`COLUMNS`] of each. Each row must
+    /// be readable for as many, `to` writable for those of all rows.
     unsafe fn interleave(rows: [*const Self; ROWS], to: *mut Self);
 }
 
