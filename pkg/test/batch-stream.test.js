@@ -100,13 +100,12 @@ describe('createProcessingStream', () => {
     assert.equal(stream.length, 4);
     // Nobody takes the output: it does not drain by itself.
     let drained = false;
-    stream.on('drain', () => (drained = true));
+    const drain = until(stream, 'drain').then(() => (drained = true));
     await sleep(5);
     assert.isFalse(drained);
     const items = [];
     stream.on('data', (item) => items.push(item));
-    await sleep(5);
-    assert.isTrue(drained);
+    await drain;
     assert.isTrue(stream.write(4));
     stream.end();
     await until(stream, 'end');
@@ -152,15 +151,17 @@ describe('createProcessingStream', () => {
 
   it('aborts by signal, timeout, and with its engine', async () => {
     const controller = new AbortController();
-    let signal;
+    let begin;
+    const begun = new Promise((resolve) => (begin = resolve));
     const hang = (_chunk, context) => {
-      ({ signal } = context);
+      begin(context.signal);
       return new Promise(() => {});
     };
     const aborted = engine.createProcessingStream(hang, { batchSize: 1, signal: controller.signal });
     const error = until(aborted, 'error');
     aborted.write(1);
-    await sleep(2);
+    // A chunk starts a turn after it is written, whenever that turn comes.
+    const signal = await begun;
     controller.abort();
     assert.equal((await error).name, 'AbortError');
     assert.isTrue(signal.aborted);

@@ -193,7 +193,8 @@ describe('BatchProcessingEngine', () => {
         ({ signal } = context);
         return new Promise(() => {});
       },
-      { timeout: 10 },
+      // Long enough that the chunk has surely begun.
+      { timeout: 250 },
     );
     const ended = await engine.waitForBatch(id);
     assert.equal(ended.status, 'failed');
@@ -228,8 +229,7 @@ describe('BatchProcessingEngine', () => {
     const ended = await engine.waitForBatch(id);
     assert.isAtMost(Math.max(...ahead), 6);
     assert.isBelow(ended.totalItems, 40);
-    await sleep(2);
-    assert.isTrue(closed);
+    while (!closed) await sleep(1);
 
     const set = await engine.processBatch(new Set([1, 2, 3]), (chunk) => chunk);
     const whole = await engine.waitForBatch(set);

@@ -181,12 +181,12 @@ describe('AsyncProcessingEngine', () => {
   it('starts a delayed job after its delay', async () => {
     make();
     engine.registerJobHandler('clock', () => Date.now());
-    const id = await engine.addJob('clock', null, { delay: 30 });
+    const id = await engine.addJob('clock', null, { delay: 250 });
     const now = await engine.addJob('clock', null);
     await engine.waitForTask(now);
     assert.equal(engine.getJobStatus(id).status, 'queued');
     const ended = await engine.waitForTask(id);
-    assert.isAtLeast(ended.result - ended.createdAt, 30);
+    assert.isAtLeast(ended.result - ended.createdAt, 250);
   });
 
   it('cancels a running job: signal, slot and status at once, the late end changes nothing', async () => {
