@@ -12,9 +12,11 @@ use serde_json::Value;
 use crate::shell::{Step, cargo};
 
 /// Always these together, in every command that builds one of them.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 8] = [
     "--package",
     "sommos-core",
+    "--package",
+    "sommos-edge",
     "--package",
     "sommos-server",
     "--package",

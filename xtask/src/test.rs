@@ -258,9 +258,10 @@ fn redis(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
 fn edge(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
     toolchain::node()?;
     toolchain::chromium()?;
-    tally.count(cargo(["test", "--package", "sommos-edge"]))?;
+    let suite = shared.suite()?;
+    tally.count_all(suite.tests("edge-worker"))?;
     tally.count(Step::new("node").args(["edge-worker/test/run.mjs"]))?;
-    tally.count(shared.suite()?.program("vectors_edge")?.args(["build"]))
+    tally.count(suite.program("vectors_edge")?.args(["build"]))
 }
 
 /// JavaScript processors at the edge.
