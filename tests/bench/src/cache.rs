@@ -1,6 +1,7 @@
 //! The `cache` workloads: read-through on Zipf keys, replays of real traces, the Bloom filter.
 
 mod bloom;
+mod otter;
 mod peers;
 mod published;
 mod threads;

@@ -13,7 +13,8 @@ use anyhow::{Context as _, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
-use super::peers::{Adaptive, Lru, Moka, Ours, Quick, replay};
+use super::otter::{self, Otter};
+use super::peers::{Adaptive, Lru, Moka, Ours, Quick, ReadThrough, replay};
 use super::{published, weighted};
 use crate::{Options, report::Report};
 
@@ -44,7 +45,8 @@ pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     report.note(
         "cache",
         "traces: ours is adaptive, in percent against the best peer, difference in points; our \
-         LRU is held equal to the exact one; moka settles each step",
+         LRU is held equal to the exact one; moka settles each step; otter 1 is its policy at \
+         its size, and its chart stands beside caches of the size that explains it",
     );
     // What is published is for the traces of the data set, whatever another folder calls so.
     let known = options.traces.is_none();
@@ -168,11 +170,35 @@ fn one_trace(
                 better(&mut cell.peers, peer, percent);
             }
         }
-        let (peer, percent) = cell.best();
-        report.points("cache", &cell.case, cell.ours, peer, percent);
-        cells.push(cell);
+        push(report, cells, cell);
+        if known && let Some((peer, percent)) = published::behind(name, capacity) {
+            let held = capacity + otter::BEHIND;
+            let cell = Cell {
+                case: format!("{name}, capacity {capacity} and {} behind", otter::BEHIND),
+                ours: share(keys, &mut Adaptive::new(held)?),
+                peers: BTreeMap::from([
+                    (peer.to_owned(), percent),
+                    (
+                        "otter 1, behind".to_owned(),
+                        share(keys, &mut Otter::new(capacity, otter::BEHIND)),
+                    ),
+                ]),
+            };
+            push(report, cells, cell);
+        }
     }
     Ok(())
+}
+
+fn push(report: &mut Report, cells: &mut Vec<Cell>, cell: Cell) {
+    let (peer, percent) = cell.best();
+    report.points("cache", &cell.case, cell.ours, peer, percent);
+    cells.push(cell);
+}
+
+/// Hits, in percent.
+fn share(keys: &[u64], cache: &mut impl ReadThrough) -> f64 {
+    100.0 * replay(keys, cache) as f64 / keys.len() as f64
 }
 
 fn better(peers: &mut BTreeMap<String, f64>, peer: &str, percent: f64) {
@@ -195,24 +221,21 @@ fn one_capacity(
     if let Some(known) = reference["LRU_hits"].as_u64() {
         ensure!(exact == known, "{case}: {exact} hits, published {known}");
     }
-    let percent = |hits: u64| 100.0 * hits as f64 / keys.len() as f64;
-    let mut peers = BTreeMap::from([
-        ("lru".to_owned(), percent(lru)),
-        (
-            "quick_cache".to_owned(),
-            percent(replay(keys, &mut Quick::new(capacity))),
-        ),
-        (
-            "moka".to_owned(),
-            percent(replay(keys, &mut Moka::new(capacity, true))),
-        ),
-    ]);
+    let mut peers = BTreeMap::from(
+        [
+            ("lru", 100.0 * lru as f64 / keys.len() as f64),
+            ("quick_cache", share(keys, &mut Quick::new(capacity))),
+            ("moka", share(keys, &mut Moka::new(capacity, true))),
+            ("otter 1", share(keys, &mut Otter::new(capacity, 0))),
+        ]
+        .map(|(peer, percent)| (peer.to_owned(), percent)),
+    );
     for peer in published::SIMULATED {
         if let Some(percent) = reference["libCacheSim"][peer].as_f64() {
             better(&mut peers, peer, percent);
         }
     }
-    let ours = percent(replay(keys, &mut Adaptive::new(capacity)?));
+    let ours = share(keys, &mut Adaptive::new(capacity)?);
     Ok(Cell { case, ours, peers })
 }
 
