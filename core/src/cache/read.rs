@@ -132,6 +132,7 @@ where
         let Some(slot) = found else {
             self.counters.misses += 1;
             self.absent = (!shared).then_some(hash);
+            self.policy.expect(hash);
             return Err(None);
         };
         let node = &self.nodes[slot as usize];

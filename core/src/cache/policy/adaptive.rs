@@ -1,6 +1,6 @@
 //! The policy that learns: three ways of keeping entries, and shadows that tell which one pays.
 
-use super::shadow::Shadow;
+use super::shadows::{SAMPLE, Shadows};
 use super::tiers::Tiers;
 use super::way::Way;
 use super::{Admission, NewPolicy, Policy};
@@ -11,15 +11,13 @@ pub const ADAPTIVE_ENTRY_BYTES: u64 = 16;
 /// Bytes at most that [`Adaptive`] keeps for a cache, whatever its size.
 pub const ADAPTIVE_FIXED_BYTES: u64 = 16 << 10;
 
-/// Keys that each shadow holds at most.
-const SAMPLE: usize = 128;
 /// A shadow is smaller than the cache by this factor at least.
 const RATE_MIN: usize = 4;
 /// One hit, in the score's fixed point.
-const HIT: i64 = 1 << 32;
+const HIT: i64 = 1 << 20;
 /// The score halves in 10 accesses for each key of a shadow: 10 / ln 2 of them are 1/e. With
 /// less, a loop of twice the cache's size is left for a rule that only luck made better.
-const MEMORY_PERCENT: i64 = 1443;
+const MEMORY_PERCENT: usize = 1443;
 /// A way is taken when its score is higher by one hit for so many keys of a shadow.
 const DECIDES: i64 = 25;
 
@@ -54,8 +52,7 @@ const DECIDES: i64 = 25;
 #[derive(Debug, Clone)]
 pub struct Adaptive {
     tiers: Tiers,
-    /// One for each way, in their order.
-    shadows: [Shadow; 3],
+    shadows: Shadows,
     /// Keys that each shadow holds.
     sample: usize,
     /// Entries for which `sample` and `below` were computed.
@@ -64,6 +61,10 @@ pub struct Adaptive {
     below: u64,
     /// Hits of each shadow, fading.
     scores: [i64; 3],
+    /// What of a score fades with an access, in 2^-32.
+    fades: i64,
+    /// By how much a score must be higher than that of the way in force.
+    decides: i64,
 }
 
 impl Adaptive {
@@ -78,15 +79,13 @@ impl Adaptive {
     }
 
     /// Asks the shadows for a key, and goes the way of the best.
-    #[cold]
+    #[inline(never)]
     fn compare(&mut self, hash: u64) {
-        let sample = self.sample as i64;
-        let memory = (sample * MEMORY_PERCENT / 100).max(1);
+        let held = self.shadows.access(hash);
         let mut best = (Way::Reuse, i64::MIN);
         let mut present = 0;
-        for ((shadow, score), way) in self.shadows.iter_mut().zip(&mut self.scores).zip(Way::ALL) {
-            *score -= *score / memory;
-            *score += HIT * i64::from(shadow.access(hash));
+        for ((score, held), way) in self.scores.iter_mut().zip(held).zip(Way::ALL) {
+            *score += HIT * i64::from(held) - (*score * self.fades >> 32);
             if *score > best.1 {
                 best = (way, *score);
             }
@@ -94,7 +93,7 @@ impl Adaptive {
                 present = *score;
             }
         }
-        if best.1 - present > sample * HIT / DECIDES {
+        if best.1 - present > self.decides {
             self.tiers.set_way(best.0);
         }
     }
@@ -108,9 +107,11 @@ impl Adaptive {
         self.entries = entries;
         self.sample = SAMPLE.min(entries / RATE_MIN).max(1);
         self.below = ((self.sample as u64) << 32) / entries as u64;
-        for shadow in &mut self.shadows {
-            shadow.set_entries(self.sample, entries);
-        }
+        // No score is more than `HIT` for each access remembered, which are 1,847 at most: 2^31.
+        let memory = (self.sample * MEMORY_PERCENT / 100).max(1);
+        self.fades = (1 << 32) / memory as i64;
+        self.decides = self.sample as i64 * HIT / DECIDES;
+        self.shadows.set_entries(self.sample, entries);
     }
 }
 
@@ -118,11 +119,13 @@ impl NewPolicy for Adaptive {
     fn new(max_entries: usize, max_weight_bytes: u64) -> Self {
         let mut new = Self {
             tiers: Tiers::new(max_entries.max(1), max_weight_bytes, Way::Reuse),
-            shadows: Way::ALL.map(|way| Shadow::new(1, way)),
+            shadows: Shadows::new(),
             sample: 1,
             entries: 0,
             below: 0,
             scores: [0; 3],
+            fades: 0,
+            decides: 0,
         };
         new.follow();
         new
@@ -138,6 +141,11 @@ impl Policy for Adaptive {
     fn hit(&mut self, slot: u32, hash: u64) {
         self.observe(hash);
         self.tiers.hit(slot);
+    }
+
+    #[inline]
+    fn expect(&self, hash: u64) {
+        self.tiers.expect(hash);
     }
 
     fn replaced(&mut self, slot: u32, hash: u64, charge: u64) {
@@ -192,9 +200,7 @@ impl Policy for Adaptive {
 
     fn clear(&mut self) {
         self.tiers.clear(Way::Reuse);
-        for (shadow, way) in self.shadows.iter_mut().zip(Way::ALL) {
-            shadow.clear(way);
-        }
+        self.shadows.clear();
         self.scores = [0; 3];
         self.follow();
     }
@@ -204,7 +210,6 @@ impl Policy for Adaptive {
     }
 
     fn allocated_bytes(&self) -> usize {
-        let shadows = self.shadows.iter().map(Shadow::allocated_bytes);
-        self.tiers.allocated_bytes() + shadows.sum::<usize>()
+        self.tiers.allocated_bytes() + self.shadows.allocated_bytes()
     }
 }

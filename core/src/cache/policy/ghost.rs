@@ -5,6 +5,8 @@
 //! oldest out. Over many buckets that comes near to one queue. Another key is taken for one that
 //! is here in at most 16 of 65,535 cases.
 
+use crate::simd::prefetch;
+
 const WAYS: usize = 16;
 /// Times are rounded down to this share of the cache's size at least.
 const GRAINS: usize = 64;
@@ -53,9 +55,13 @@ impl Ghost {
         let (at, print) = self.place(hash);
         let time = last >> self.shift & 0xffff;
         if let Some(Bucket(keys)) = self.buckets.get_mut(at) {
-            keys.copy_within(..self.ways - 1, 1);
+            // Of a length known here: loads and stores, not a call.
+            let old = *keys;
+            keys[1..].copy_from_slice(&old[..WAYS - 1]);
             keys[0] = print | time;
-            keys[self.ways..].fill(0);
+            for (way, key) in keys.iter_mut().enumerate() {
+                *key = if way < self.ways { *key } else { 0 };
+            }
         }
     }
 
@@ -64,11 +70,27 @@ impl Ghost {
     pub(super) fn take(&mut self, hash: u64) -> Option<u16> {
         let (at, print) = self.place(hash);
         let Bucket(keys) = self.buckets.get_mut(at)?;
-        let way = keys.iter().position(|key| key & 0xffff_0000 == print)?;
+        // All at once: mostly the key is not here, and then all must be looked at.
+        let found = keys.iter().enumerate().fold(0u32, |found, (way, key)| {
+            found | u32::from(key & 0xffff_0000 == print) << way
+        });
+        if found == 0 {
+            return None;
+        }
+        let way = found.trailing_zeros() as usize;
         let time = keys[way] as u16;
-        keys.copy_within(way + 1.., way);
+        let old = *keys;
+        for at in way..WAYS - 1 {
+            keys[at] = old[at + 1];
+        }
         keys[WAYS - 1] = 0;
         Some(time)
+    }
+
+    /// Asks for the memory that [`Self::take`] of this key will need.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        prefetch(&self.buckets, self.place(hash).0);
     }
 
     /// A time as it is remembered here.

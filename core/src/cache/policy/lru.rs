@@ -41,6 +41,9 @@ impl Policy for Lru {
     }
 
     #[inline]
+    fn expect(&self, _hash: u64) {}
+
+    #[inline]
     fn replaced(&mut self, slot: u32, _hash: u64, _charge: u64) {
         self.touch(slot);
     }

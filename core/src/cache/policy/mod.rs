@@ -10,7 +10,7 @@ mod adaptive;
 mod ghost;
 mod lists;
 mod lru;
-mod shadow;
+mod shadows;
 mod tiers;
 mod way;
 
@@ -61,6 +61,9 @@ pub trait Policy: fmt::Debug + Clone + sealed::Sealed {
     fn entry_bytes(&self) -> u64;
     /// The entry of `slot` was asked for.
     fn hit(&mut self, slot: u32, hash: u64);
+    /// A key was asked for that is not there, and is likely to be admitted soon: asks for the memory
+    /// that this needs.
+    fn expect(&self, hash: u64);
     /// The entry of `slot` has a new value that is charged `charge` bytes.
     fn replaced(&mut self, slot: u32, hash: u64, charge: u64);
     /// The entry of `slot` is charged `charge` bytes from now on; it was not asked for.
@@ -145,6 +148,11 @@ impl Policy for AnyPolicy {
     #[inline]
     fn hit(&mut self, slot: u32, hash: u64) {
         either!(self, p => p.hit(slot, hash));
+    }
+
+    #[inline]
+    fn expect(&self, hash: u64) {
+        either!(self, p => p.expect(hash));
     }
 
     fn replaced(&mut self, slot: u32, hash: u64, charge: u64) {

@@ -55,6 +55,12 @@ pub(super) struct Tiers {
     /// Entries that the cache has room for, as far as known: less than `max_entries` where bytes
     /// are what is short.
     entries: usize,
+    /// Accesses that belong to one use, of so many entries.
+    same_use: u32,
+    /// Least patience, of so many entries.
+    least_patience: u64,
+    /// By which power of two patience falls, of so many entries.
+    fall: u32,
     window_entries: usize,
     window_units: u64,
     /// Patience beyond the least.
@@ -80,7 +86,10 @@ impl Tiers {
             model_of: max_entries,
             max_units: max_weight_bytes >> unit_shift,
             unit_shift,
-            entries: max_entries,
+            entries: 0,
+            same_use: 0,
+            least_patience: 0,
+            fall: 0,
             window_entries: 0,
             window_units: 0,
             patience: 0,
@@ -88,6 +97,7 @@ impl Tiers {
             incoming: 0,
             largest: 0,
         };
+        tiers.set_room(max_entries);
         tiers.set_way(way);
         tiers
     }
@@ -120,9 +130,16 @@ impl Tiers {
     /// The cache has room for so many entries.
     pub(super) fn set_entries(&mut self, entries: usize) {
         if entries != self.entries {
-            self.entries = entries.max(1);
+            self.set_room(entries);
             self.ghost.limit(self.way.ghosts(self.entries));
         }
+    }
+
+    fn set_room(&mut self, entries: usize) {
+        self.entries = entries.max(1);
+        self.same_use = (self.entries / SAME_USE) as u32;
+        self.least_patience = PATIENCE * self.entries as u64;
+        self.fall = (PATIENCE_FALL * self.entries as u64).ilog2();
     }
 
     /// As [`Self::set_entries`], and this is its limit, as a model of a cache of `model_of` (1 or
@@ -130,7 +147,7 @@ impl Tiers {
     pub(super) fn set_max_entries(&mut self, entries: usize, model_of: usize) {
         if (entries, model_of) != (self.max_entries, self.model_of) {
             (self.max_entries, self.model_of) = (entries, model_of);
-            self.entries = entries;
+            self.set_room(entries);
             self.set_way(self.way);
         }
     }
@@ -144,7 +161,7 @@ impl Tiers {
             self.in_vain = 0;
             self.learn_patience(u64::from(age));
         }
-        let another_use = age > (self.entries / SAME_USE) as u32;
+        let another_use = age > self.same_use;
         // The ways apart: together they cost the most usual hit a tenth more.
         if self.way != Way::Reuse {
             self.lists
@@ -166,11 +183,10 @@ impl Tiers {
 
     #[inline]
     fn learn_patience(&mut self, age: u64) {
-        let least = PATIENCE * self.entries as u64;
-        if 2 * age > least + self.patience {
-            self.patience = 2 * age - least;
+        if 2 * age > self.least_patience + self.patience {
+            self.patience = 2 * age - self.least_patience;
         } else if self.patience > 0 {
-            self.patience -= self.patience >> (PATIENCE_FALL * self.entries as u64).ilog2();
+            self.patience -= self.patience >> self.fall;
         }
     }
 
@@ -194,6 +210,12 @@ impl Tiers {
     /// The entry of `slot` has another weight.
     pub(super) fn reweigh(&mut self, slot: u32, charge: u64) {
         self.lists.set_weight(slot, self.units(charge));
+    }
+
+    /// Asks for the memory that [`Self::admit`] of this key will need.
+    #[inline]
+    pub(super) fn expect(&self, hash: u64) {
+        self.ghost.prefetch(hash);
     }
 
     /// Where a new key goes; `full`: others have to go for it.
@@ -228,8 +250,7 @@ impl Tiers {
 
     /// Puts the main list's last entry on probation when patience with it is over.
     fn give_up(&mut self, tail: u32) -> bool {
-        let entries = self.entries as u64;
-        if u64::from(self.age(tail)) <= PATIENCE * entries + self.patience {
+        if u64::from(self.age(tail)) <= self.least_patience + self.patience {
             return false;
         }
         self.demote(tail);
@@ -237,7 +258,7 @@ impl Tiers {
         let main_entries = self.max_entries.saturating_sub(self.window_entries);
         if self.in_vain >= main_entries.min(self.entries) {
             self.in_vain = 0;
-            self.patience = 2 * self.patience + PATIENCE * entries;
+            self.patience = 2 * self.patience + self.least_patience;
         }
         true
     }
@@ -339,7 +360,7 @@ impl Tiers {
     pub(super) fn clear(&mut self, way: Way) {
         self.lists.clear();
         self.ghost.clear();
-        self.entries = self.max_entries;
+        self.set_room(self.max_entries);
         (self.now, self.patience, self.in_vain) = (0, 0, 0);
         self.largest = 0;
         self.set_way(way);
