@@ -2,6 +2,9 @@
 
 use serde_json::value::RawValue;
 
+/// Line breaks are counted in so many bytes at once, which is faster than to find each.
+const BLOCK: usize = 2048;
+
 /// Cuts bytes that come in pieces into chunks of whole lines. Holds at most one chunk and a piece.
 #[derive(Debug)]
 pub struct LineCutter {
@@ -40,15 +43,29 @@ impl LineCutter {
 
     /// The next chunk that is complete.
     pub fn chunk(&mut self) -> Option<Vec<u8>> {
-        while let Some(at) = memchr::memchr(b'\n', &self.rest[self.scanned..]) {
-            self.scanned += at + 1;
-            self.lines += 1;
-            if self.lines == self.lines_max || self.scanned - self.start >= self.bytes_max {
+        while self.scanned < self.rest.len() {
+            let block = self.rest[self.scanned..].chunks(BLOCK).next()?;
+            let breaks = memchr::memchr_iter(b'\n', block).count();
+            let bytes = self.scanned + block.len() - self.start;
+            if (self.lines + breaks >= self.lines_max || bytes >= self.bytes_max)
+                && let Some(end) = self.end_within(block)
+            {
+                self.scanned += end;
                 return Some(self.take());
             }
+            self.lines += breaks;
+            self.scanned += block.len();
         }
-        self.scanned = self.rest.len();
         None
+    }
+
+    /// Where the chunk ends in the block that is next.
+    fn end_within(&self, block: &[u8]) -> Option<usize> {
+        let scanned = self.scanned - self.start;
+        let ends = memchr::memchr_iter(b'\n', block).map(|at| at + 1);
+        ends.zip(self.lines + 1..)
+            .find(|&(end, lines)| lines == self.lines_max || scanned + end >= self.bytes_max)
+            .map(|(end, _)| end)
     }
 
     /// The last chunk, at the end of the input.
@@ -153,6 +170,47 @@ mod tests {
             cut(&["1\n2\n3\n4\n5\n \n"], 2, 100),
             ["1\n2\n", "3\n4\n", "5\n \n"]
         );
+    }
+
+    #[test]
+    fn long_inputs_are_cut_as_line_by_line() {
+        let mut rng = crate::rng::Rng::new(7);
+        for (lines_max, bytes_max) in [
+            (1, 9),
+            (7, 1 << 20),
+            (1000, 3000),
+            (100, 9000),
+            (1000, 1 << 20),
+        ] {
+            let mut lines = Vec::new();
+            for _ in 0..5000 {
+                let line = "x".repeat(rng.below(40) as usize);
+                lines.push(line + "\n");
+            }
+            let mut wanted = vec![String::new()];
+            let mut count = 0;
+            for line in &lines {
+                let chunk = wanted.last_mut().unwrap();
+                chunk.push_str(line);
+                count += 1;
+                if count == lines_max || chunk.len() >= bytes_max {
+                    wanted.push(String::new());
+                    count = 0;
+                }
+            }
+            if wanted.last().is_some_and(|last| last.trim().is_empty()) {
+                wanted.pop();
+            }
+            let text = lines.concat();
+            for piece in [1 << 20, 2048, 777, 1] {
+                let pieces = text.as_bytes().chunks(piece);
+                let pieces: Vec<_> = pieces.map(|p| std::str::from_utf8(p).unwrap()).collect();
+                assert!(
+                    cut(&pieces, lines_max, bytes_max) == wanted,
+                    "{lines_max} {bytes_max} {piece}"
+                );
+            }
+        }
     }
 
     #[test]
