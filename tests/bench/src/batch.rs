@@ -83,14 +83,14 @@ fn default_processor(options: &Options, report: &mut Report, input: &Path) -> an
     };
     let mut twin_peak = Vec::new();
     let mut objects = || match twin("objects", &ITEMS.to_string()) {
-        Ok((figure, peak)) => {
-            twin_peak.push(peak);
-            figure
+        Ok(twin) => {
+            twin_peak.push(twin.peak_mb);
+            twin.per_cpu_second
         }
         Err(_) => f64::NAN,
     };
     let path = input.to_string_lossy().into_owned();
-    let mut lines = || twin("lines", &path).map_or(f64::NAN, |(figure, _)| figure);
+    let mut lines = || twin("lines", &path).map_or(f64::NAN, |twin| twin.per_cpu_second);
     let figures = interleaved(options.rounds, &mut [&mut ours, &mut objects, &mut lines]);
     let unit = "M items/CPU-s";
     let case = "1 M items, default, NDJSON to NDJSON";
@@ -191,8 +191,14 @@ fn peak_mb() -> Option<f64> {
     Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
 }
 
-/// Million items a CPU second and peak memory in MB of the JavaScript twin.
-fn twin(mode: &str, argument: &str) -> anyhow::Result<(f64, f64)> {
+/// What the JavaScript twin measured: million items a second, and MB.
+struct Twin {
+    per_second: f64,
+    per_cpu_second: f64,
+    peak_mb: f64,
+}
+
+fn twin(mode: &str, argument: &str) -> anyhow::Result<Twin> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("twins/batch.mjs");
     let output = Command::new("node")
         .arg(script)
@@ -200,10 +206,12 @@ fn twin(mode: &str, argument: &str) -> anyhow::Result<(f64, f64)> {
         .output()?;
     let value: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let number = |name: &str| value[name].as_f64().context("twin's figure");
-    Ok((
-        number("items")? / number("cpu_s")? / 1e6,
-        number("peak_mb")?,
-    ))
+    let millions = number("items")? / 1e6;
+    Ok(Twin {
+        per_second: millions / number("wall_s")?,
+        per_cpu_second: millions / number("cpu_s")?,
+        peak_mb: number("peak_mb")?,
+    })
 }
 
 fn sandboxed(options: &Options, report: &mut Report, input: &Path) -> anyhow::Result<()> {
@@ -231,7 +239,7 @@ fn sandboxed(options: &Options, report: &mut Report, input: &Path) -> anyhow::Re
         }
     };
     let path = input.to_string_lossy().into_owned();
-    let mut peer = || twin("lines", &path).map_or(f64::NAN, |(figure, _)| figure);
+    let mut peer = || twin("lines", &path).map_or(f64::NAN, |twin| twin.per_cpu_second);
     let figures = interleaved(options.rounds, &mut [&mut ours, &mut peer]);
     let case = "200 k items, JS processor in the sandbox";
     let peer_name = "JS loop over JSON lines, no sandbox";

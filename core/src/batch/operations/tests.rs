@@ -398,4 +398,33 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn lines_in_one_pass_equal_lines_one_by_one(
+        values in prop::collection::vec((any_json(), "[ \t\r\n]{0,2}", "[ \t\r,x]{0,1}", 0..9u8), 0..6),
+        mark: bool,
+    ) {
+        let mut text = String::new();
+        for (value, before, behind, pretty) in &values {
+            let value = match pretty {
+                0 => serde_json::to_string_pretty(value),
+                _ => serde_json::to_string(value),
+            };
+            text += &format!("{before}{}{behind}\n", value.unwrap());
+        }
+        let processor = if mark { Processor::MarkProcessed } else { Processor::Identity };
+        let mut whole = processor.row_wise(&Limits::default()).unwrap();
+        let mut single = whole.clone();
+        let (mut got, mut wanted) = (Vec::new(), Vec::new());
+        let outcome = whole.apply_lines(text.as_bytes(), &mut got, &Unstoppable);
+        let expected = text.split('\n').try_for_each(|line| {
+            if single.apply_line(line.as_bytes(), &mut wanted)? {
+                wanted.push(b'\n');
+            }
+            Ok::<_, OperationError>(())
+        });
+        prop_assert_eq!(outcome.map_err(|e| e.to_string()), expected.map_err(|e| e.to_string()));
+        prop_assert_eq!(String::from_utf8(got).unwrap(), String::from_utf8(wanted).unwrap());
+        prop_assert_eq!(whole.records(), single.records());
+    }
 }
