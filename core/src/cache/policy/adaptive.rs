@@ -85,7 +85,7 @@ impl Adaptive {
         let mut best = (Way::Reuse, i64::MIN);
         let mut present = 0;
         for ((score, held), way) in self.scores.iter_mut().zip(held).zip(Way::ALL) {
-            *score += HIT * i64::from(held) - (*score * self.fades >> 32);
+            *score += HIT * i64::from(held) - ((*score * self.fades) >> 32);
             if *score > best.1 {
                 best = (way, *score);
             }

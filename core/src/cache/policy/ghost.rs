@@ -80,8 +80,8 @@ impl Ghost {
         let way = found.trailing_zeros() as usize;
         let time = keys[way] as u16;
         let old = *keys;
-        for at in way..WAYS - 1 {
-            keys[at] = old[at + 1];
+        for (at, key) in keys[..WAYS - 1].iter_mut().enumerate() {
+            *key = if at < way { old[at] } else { old[at + 1] };
         }
         keys[WAYS - 1] = 0;
         Some(time)
