@@ -16,6 +16,7 @@ const TARGET: &str = "/api/performance/batch/process";
 const NDJSON: &str = "content-type: application/x-ndjson\r\naccept: application/x-ndjson\r\n";
 /// Peak above idle, MB: what it must not exceed.
 const TARGET_MB: f64 = 64.0;
+const PEER: &str = "objects in JS, no JSON, no HTTP";
 /// How often the long run sends the items.
 const LONG: usize = 10;
 
@@ -48,18 +49,10 @@ pub(super) fn run(options: &Options, report: &mut Report, input: &Path) -> anyho
     let figures = interleaved(options.rounds, &mut [&mut ours, &mut peer]);
     let case = "1 M items, default, NDJSON over HTTP";
     let unit = "M items/server CPU-s";
-    let peer_name = "objects in JS, no JSON, no HTTP";
-    report.case("batch", case, unit, figures[0], peer_name, figures[1]);
+    report.case("batch", case, unit, figures[0], PEER, figures[1]);
     let peer_wall = median(peer_walls);
     let wall = median(passes.iter().map(|pass| pass.per_second).collect());
-    report.case(
-        "batch",
-        "  wall time",
-        "M items/s",
-        wall,
-        peer_name,
-        peer_wall,
-    );
+    wall_time(report, wall, peer_wall);
     let peaks = passes.iter().map(|pass| pass.peak_mb).collect();
     let unit = "MB above idle, less is better";
     let limit = "its limit";
@@ -75,23 +68,8 @@ pub(super) fn run(options: &Options, report: &mut Report, input: &Path) -> anyho
     let case = "10 M items, default, NDJSON over HTTP";
     // The CPU time of a process has a resolution of 10 ms: only here is it exact to some percent.
     let rate = "M items/server CPU-s";
-    report.case(
-        "batch",
-        case,
-        rate,
-        long.per_cpu_second,
-        peer_name,
-        figures[1],
-    );
-    let wall = long.per_second;
-    report.case(
-        "batch",
-        "  wall time",
-        "M items/s",
-        wall,
-        peer_name,
-        peer_wall,
-    );
+    report.case("batch", case, rate, long.per_cpu_second, PEER, figures[1]);
+    wall_time(report, long.per_second, peer_wall);
     report.case(
         "batch",
         "  peak memory of the server",
@@ -101,6 +79,10 @@ pub(super) fn run(options: &Options, report: &mut Report, input: &Path) -> anyho
         TARGET_MB,
     );
     Ok(())
+}
+
+fn wall_time(report: &mut Report, ours: f64, peer: f64) {
+    report.case("batch", "  wall time", "M items/s", ours, PEER, peer);
 }
 
 /// What one stream measured: million items a second, and MB.

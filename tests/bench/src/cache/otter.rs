@@ -1,5 +1,5 @@
 //! What otter 1 (`internal/eviction/s3fifo` of maypok86/otter before its version 2) does, written
-//! anew from its description: S3-FIFO with a tenth for new entries, two hits to stay, a clock that
+//! anew after its source: S3-FIFO with a tenth for new entries, two hits to stay, a clock that
 //! gives up at its twentieth entry, and as many keys remembered as it holds entries.
 //!
 //! Its table takes an entry at once, and another goroutine lets one go for it later. What waits for
@@ -155,8 +155,12 @@ mod tests {
             otter.access(key);
         }
         assert!(otter.access(1) && !otter.access(2));
-        // Given up after it was new, it comes back to stay.
+        // Given up a short while ago, it comes back to stay.
         for key in 200..260 {
+            otter.access(key);
+        }
+        assert!(!otter.access(2));
+        for key in 300..400 {
             otter.access(key);
         }
         assert!(otter.access(2));
