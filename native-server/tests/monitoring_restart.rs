@@ -52,12 +52,13 @@ fn history_counters_and_alerts_survive_a_kill() {
     until("another row", || {
         (last_time(&server) > began + 6000).then_some(())
     });
-    // A sample that is seen is written before the next one is taken: this one must be there.
-    let kept_at = last_time(&server);
+    // A sample that is seen is written before the next one is taken: what is read here must be
+    // there after the kill, and nothing that is read later.
+    let before = rows(&server, "application");
+    let kept_at = before.last().unwrap()["timestamp"].as_u64().unwrap();
     until("the next sample", || {
         (last_time(&server) > kept_at).then_some(())
     });
-    let before = rows(&server, "application");
     let counted = before.last().unwrap()["data"]["requests"].as_u64().unwrap();
     assert!(counted >= 8, "{before:?}");
     let killed_at = now();
