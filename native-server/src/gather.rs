@@ -38,6 +38,14 @@ pub(crate) trait Together: Send + Sync + 'static {
     /// Asks one step; gives the answers in the order of the questions.
     fn ask(&self, questions: Vec<Self::Question>)
     -> impl Future<Output = Vec<Self::Answer>> + Send;
+
+    /// As [`Self::ask`], for one question alone.
+    fn ask_one(
+        &self,
+        question: Self::Question,
+    ) -> impl Future<Output = Option<Self::Answer>> + Send {
+        async { self.ask(vec![question]).await.pop() }
+    }
 }
 
 /// Gathers questions.
@@ -87,7 +95,7 @@ impl<T: Together> Gather<T> {
         match self.way(question) {
             Way::Alone(question) => {
                 let _alone = Alone(self);
-                self.together.ask(vec![question]).await.pop()
+                self.together.ask_one(question).await
             }
             Way::Waits(answer) => answer.await.ok(),
         }

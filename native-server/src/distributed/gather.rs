@@ -1,6 +1,6 @@
 //! Reads that come at once go to Redis in one question.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use redis::Cmd;
 use sommos_core::time::Timestamp;
@@ -16,6 +16,8 @@ pub(super) struct Read {
     pub(super) name: String,
     /// When it was asked for, by the link's clock.
     pub(super) since: Timestamp,
+    /// What was left of its hard timeout then: asked at once it needs no other look at the clock.
+    pub(super) left: Duration,
 }
 
 impl Together for Reads {
@@ -29,9 +31,7 @@ impl Together for Reads {
         let since = reads.first().map_or(Timestamp::ZERO, |read| read.since);
         let left = self.0.left(since);
         if let [one] = &reads[..] {
-            let mut get = Cmd::with_capacity(2, "GET".len() + one.name.len());
-            get.arg("GET").arg(&one.name);
-            return vec![self.0.ask_within(&get, left).await];
+            return vec![self.get(&one.name, left).await];
         }
         let bytes = reads.iter().map(|read| read.name.len()).sum::<usize>();
         let mut get = Cmd::with_capacity(1 + reads.len(), "MGET".len() + bytes);
@@ -43,5 +43,17 @@ impl Together for Reads {
             Ok(found) => found.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error); reads.len()],
         }
+    }
+
+    async fn ask_one(&self, read: Read) -> Option<Self::Answer> {
+        Some(self.get(&read.name, read.left).await)
+    }
+}
+
+impl Reads {
+    async fn get(&self, name: &str, left: Duration) -> <Self as Together>::Answer {
+        let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
+        get.arg("GET").arg(name);
+        self.0.ask_within(&get, left).await
     }
 }

@@ -110,7 +110,9 @@ pub(super) trait Question: Sync {
 
 impl Question for Cmd {
     async fn put<T: FromRedisValue>(&self, to: &mut MultiplexedConnection) -> RedisResult<T> {
-        self.query_async(to).await
+        // As `query_async`, without a box for the future.
+        let value = to.send_packed_command(self).await?;
+        Ok(redis::from_redis_value(value.extract_error()?)?)
     }
 }
 
@@ -156,9 +158,10 @@ impl Link {
         Timestamp(self.coarse.elapsed_ms())
     }
 
-    /// What is left of the hard timeout of what began at `since`, by [`Self::now`].
+    /// What is left of the hard timeout of what began at `since`, by [`Self::now`] or
+    /// [`Self::now_coarse`]; up to two ticks of the system less.
     pub(super) fn left(&self, since: Timestamp) -> Duration {
-        let gone = Duration::from_millis(self.now().ms_since(since));
+        let gone = Duration::from_millis(self.now_coarse().ms_since(since));
         self.hard.saturating_sub(gone)
     }
 

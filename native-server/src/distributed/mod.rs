@@ -144,16 +144,19 @@ impl Distributed {
         Trust::at(now, self.synced_at(), lease, stale)
     }
 
-    /// How far the copies may be trusted, and the time for a look at them: that of [`Self::now`],
-    /// or later by two ticks of the system at most, with one look at the system's clocks for both.
-    fn trust_now(&self) -> (Trust, Timestamp) {
-        let now = self.link.now_coarse();
+    /// How far the copies may be trusted, and when that was, with one look at the system's clocks.
+    fn look(&self) -> Look {
+        let since = self.link.now_coarse();
         let ahead = self.ahead.load(Ordering::Acquire);
-        let looked = match &self.clock {
-            None => Timestamp(now.0.wrapping_add(ahead)),
+        let now = match &self.clock {
+            None => Timestamp(since.0.wrapping_add(ahead)),
             Some(clock) => clock(),
         };
-        (self.trust_at(now), looked)
+        Look {
+            trust: self.trust_at(since),
+            now,
+            since,
+        }
     }
 
     /// Redis answered something that was sent at `sent`: whatever changed before that is known.
@@ -184,10 +187,14 @@ impl Distributed {
         }
     }
 
+    fn known_epoch(&self) -> Option<u64> {
+        let known = self.epoch.load(Ordering::Acquire);
+        (known != UNKNOWN).then_some(known)
+    }
+
     /// The epoch of the values; asked for when it is not known, for a request since `since`.
     async fn epoch(&self, since: Timestamp) -> Result<u64, LinkError> {
-        let known = self.epoch.load(Ordering::Acquire);
-        if known != UNKNOWN {
+        if let Some(known) = self.known_epoch() {
             return Ok(known);
         }
         let era = self.coherence().era();
@@ -211,6 +218,16 @@ impl Distributed {
         drop(coherence);
         self.local.clear();
     }
+}
+
+/// When a read began, and what copies are worth at that time.
+#[derive(Clone, Copy)]
+struct Look {
+    trust: Trust,
+    /// [`Distributed::now`], or later by two ticks of the system at most.
+    now: Timestamp,
+    /// [`Link::now_coarse`].
+    since: Timestamp,
 }
 
 /// A read or write under way: whoever gives up on it leaves no copy behind.
