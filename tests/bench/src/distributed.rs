@@ -2,6 +2,7 @@
 //! and beside a bare client of Redis.
 
 mod cache;
+mod placement;
 mod queue;
 
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ pub fn run(options: &Options, report: &mut Report) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    cache::run(options, report, &redis.url())?;
+    cache::run(options, report, &redis)?;
     queue::run(options, report, &folder.0, &redis)
 }
 

@@ -14,9 +14,11 @@ use sommos_server::{
 };
 use tokio::runtime::Runtime;
 
+use super::placement::Placement;
 use crate::{
     Options,
-    report::{Report, interleaved},
+    queue::redis::Redis,
+    report::{Report, interleaved, median},
 };
 
 /// Keys that both levels hold, and reads of a round.
@@ -26,12 +28,21 @@ const COPY_READS: usize = 2_000_000;
 const REMOTE: usize = 50_000;
 /// Reads under way at once.
 const AT_ONCE: usize = 64;
+/// Reads one at once of a turn, and turns of a round: a machine's speed changes more slowly than
+/// that, so both have the same share of its moods.
+const TURN: usize = 500;
+const TURNS: usize = 20;
 
 /// Both.
-pub fn run(options: &Options, report: &mut Report, url: &str) -> anyhow::Result<()> {
-    let runtime = Runtime::new()?;
-    copies(options, report, &runtime, url)?;
-    remote(options, report, &runtime, url)
+pub fn run(options: &Options, report: &mut Report, redis: &Redis) -> anyhow::Result<()> {
+    let url = redis.url();
+    copies(options, report, &Runtime::new()?, &url)?;
+    for placement in Placement::possible() {
+        let runtime = placement.runtime(redis.pid())?;
+        remote(options, report, &runtime, &url, placement)?;
+    }
+    Placement::Free.runtime(redis.pid())?;
+    Ok(())
 }
 
 fn local(entries: usize) -> anyhow::Result<Arc<ShardedCache>> {
@@ -161,6 +172,7 @@ fn remote(
     report: &mut Report,
     runtime: &Runtime,
     url: &str,
+    placement: Placement,
 ) -> anyhow::Result<()> {
     // So small that nothing is read twice from a copy.
     let shared = join(runtime, url, local(16)?)?;
@@ -176,42 +188,41 @@ fn remote(
         }
         let _: () = runtime.block_on(pipe.query_async(&mut bare.clone()))?;
     }
-    for at_once in [1, AT_ONCE] {
-        let reads = if at_once == 1 { REMOTE / 5 } else { REMOTE };
-        let mut failed = None;
-        let mut missed = 0usize;
-        let figures = interleaved(
-            options.rounds,
-            &mut [
-                &mut || {
-                    let began = Instant::now();
-                    missed += runtime.block_on(ours(&shared, &keys[..reads], at_once));
-                    reads as f64 / began.elapsed().as_secs_f64()
-                },
-                &mut || {
-                    let began = Instant::now();
-                    if let Err(error) = runtime.block_on(plain(&bare, &bare_keys[..reads], at_once))
-                    {
-                        failed = Some(error);
-                    }
-                    reads as f64 / began.elapsed().as_secs_f64()
-                },
-            ],
-        );
-        if let Some(error) = failed {
-            return Err(error);
+    let (at_once, turn, turns) = match placement {
+        Placement::Free => (AT_ONCE, REMOTE, 1),
+        Placement::Apart | Placement::Together => (1, TURN, TURNS),
+    };
+    let (mut failed, mut missed) = (None, 0);
+    let mut figures = [Vec::new(), Vec::new()];
+    for _ in 0..options.rounds.max(1) {
+        let mut seconds = [0.0; 2];
+        for (ours_turn, bare_turn) in keys.chunks(turn).zip(bare_keys.chunks(turn)).take(turns) {
+            let began = Instant::now();
+            missed += runtime.block_on(ours(&shared, ours_turn, at_once));
+            let middle = Instant::now();
+            let read = runtime.block_on(plain(&bare, bare_turn, at_once));
+            failed = failed.or(read.err());
+            seconds[0] += (middle - began).as_secs_f64();
+            seconds[1] += middle.elapsed().as_secs_f64();
         }
-        ensure!(missed == 0, "{missed} reads found nothing");
-        let case = format!("get from Redis, {at_once} at once");
-        report.case(
-            "distributed",
-            &case,
-            "gets/s",
-            figures[0],
-            "redis crate, GET",
-            figures[1],
-        );
+        for (figures, seconds) in figures.iter_mut().zip(seconds) {
+            figures.push((turn * turns) as f64 / seconds);
+        }
     }
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    ensure!(missed == 0, "{missed} reads found nothing");
+    let [ours, bare] = figures.map(median);
+    let case = format!("get from Redis, {at_once} at once{}", placement.words());
+    report.case(
+        "distributed",
+        &case,
+        "gets/s",
+        ours,
+        "redis crate, GET",
+        bare,
+    );
     Ok(())
 }
 

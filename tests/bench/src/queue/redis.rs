@@ -51,6 +51,11 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.server.id()
+    }
+
     /// Runs the twin; the figures that it prints.
     pub fn twin(&self, arguments: &[&str]) -> anyhow::Result<Vec<f64>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("twins");
