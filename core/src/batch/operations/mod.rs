@@ -29,6 +29,10 @@
 
 mod aggregate;
 mod apply;
+#[cfg(target_arch = "x86_64")]
+mod flat;
+#[cfg(target_arch = "x86_64")]
+mod marks;
 mod parse;
 mod rows;
 mod scan;

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+#[cfg(target_arch = "x86_64")]
+use super::flat;
 use super::{
     Operation, OperationError, Record, apply,
     apply::{BLOCK, apply_row},
@@ -191,14 +193,19 @@ impl RowPipeline {
         };
         let mut begin = 0;
         let mut cost = COST_MAX;
-        for end in memchr::memchr_iter(b'\n', lines).chain([lines.len()]) {
+        while begin <= lines.len() {
+            let flat = self.flat_end(lines, begin).filter(|_| checked);
+            let end = flat.map_or_else(|| line_end(lines, begin), |brace| brace + 1);
             let line = &lines[begin..end];
             cost += line.len() + STEP_BYTES * steps;
             if cost >= COST_MAX {
                 control.checkpoint(begin as u64, lines.len() as u64)?;
                 cost = 0;
             }
-            let emitted = if checked {
+            let emitted = if flat.is_some() {
+                self.apply_flat(line, out);
+                true
+            } else if checked {
                 self.apply_text(line, out)?
             } else {
                 self.apply_line(line, out)?
@@ -209,6 +216,35 @@ impl RowPipeline {
             begin = end + 1;
         }
         Ok(())
+    }
+
+    /// The last byte of the line at `begin`, if it is of the common kind and needs no more than a
+    /// look and a copy.
+    #[inline]
+    fn flat_end(&self, lines: &[u8], begin: usize) -> Option<usize> {
+        #[cfg(target_arch = "x86_64")]
+        if !matches!(self.steps, Steps::Operations { .. }) && self.depth_max > 0 {
+            return flat::members_end(lines, begin, MARK.as_bytes());
+        }
+        // Elsewhere the scanner reads all.
+        let _ = (lines, begin);
+        None
+    }
+
+    /// A line of which [`Self::flat_end`] found the end.
+    #[inline]
+    fn apply_flat(&mut self, line: &[u8], out: &mut Vec<u8>) {
+        const MEMBER: &[u8] = b",\"processed\":true}";
+        // For the line break too.
+        out.reserve(line.len() + MEMBER.len() + 1);
+        match self.steps {
+            Steps::Mark => {
+                out.extend_from_slice(&line[..line.len() - 1]);
+                out.extend_from_slice(MEMBER);
+            }
+            _ => out.extend_from_slice(line),
+        }
+        self.record += 1;
     }
 
     /// `line` is valid UTF-8.
@@ -276,6 +312,11 @@ impl RowPipeline {
             message: message.into(),
         }
     }
+}
+
+/// Where the line at `begin` ends.
+fn line_end(lines: &[u8], begin: usize) -> usize {
+    memchr::memchr(b'\n', &lines[begin..]).map_or(lines.len(), |length| begin + length)
 }
 
 fn write_marked(line: &[u8], shape: &Shape, out: &mut Vec<u8>) {
