@@ -288,7 +288,8 @@ fn processors(tally: &mut Tally, shared: &mut Shared) -> anyhow::Result<()> {
 /// The unsafe code of core, interpreted: what it reads and writes is checked step by step.
 fn miri(tally: &mut Tally, _shared: &mut Shared) -> anyhow::Result<()> {
     // Not `matrix::avx512`, whose instructions Miri does not know: its tests compare with margins.
-    const UNSAFE: [&str; 5] = [
+    const UNSAFE: [&str; 6] = [
+        "batch::operations::marks",
         "cache::hardware",
         "cache::buckets::tests::agrees",
         "similarity::filled",

@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn every_byte_has_its_mark_in_every_place() {
         for byte in 0..=u8::MAX {
-            for place in 0..BLOCK {
+            for place in (0..BLOCK).step_by(if cfg!(miri) { 13 } else { 1 }) {
                 let mut block = [b'a'; BLOCK];
                 block[place] = byte;
                 let bit = |is: bool| u64::from(is) << place;
