@@ -22,7 +22,7 @@ pub enum Placement {
     Together,
 }
 
-/// The CPUs that this process had when it started.
+/// The CPUs of a set.
 fn cpus(set: &CpuSet) -> Vec<usize> {
     (0..CpuSet::MAX_CPU).filter(|&n| set.is_set(n)).collect()
 }
@@ -49,14 +49,9 @@ impl Placement {
     /// # Errors
     /// When the kernel refuses.
     pub fn runtime(self, redis: u32) -> anyhow::Result<Runtime> {
-        // Redis inherited it, so it is that of the start unless it was moved.
         let own = sched_getaffinity(None)?;
         let all = cpus(&own);
-        let (last, others) = all
-            .split_last()
-            .map_or((&all[..], &all[..]), |(_, others)| {
-                (&all[others.len()..], others)
-            });
+        let (others, last) = all.split_at(all.len().saturating_sub(1));
         let (server, clients) = match self {
             Self::Free => (&all[..], &all[..]),
             Self::Apart => (last, others),
