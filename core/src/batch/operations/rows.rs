@@ -193,8 +193,13 @@ impl RowPipeline {
         };
         let mut begin = 0;
         let mut cost = COST_MAX;
+        let mut patience = Patience::default();
         while begin <= lines.len() {
-            let flat = self.flat_end(lines, begin).filter(|_| checked);
+            let flat = match patience.looks() && checked {
+                true => self.flat_end(lines, begin),
+                false => None,
+            };
+            patience.saw(flat.is_some());
             let end = flat.map_or_else(|| line_end(lines, begin), |brace| brace + 1);
             let line = &lines[begin..end];
             cost += line.len() + STEP_BYTES * steps;
@@ -310,6 +315,38 @@ impl RowPipeline {
             record: self.record,
             at,
             message: message.into(),
+        }
+    }
+}
+
+/// When to look whether a line is of the common kind: lines of one input are alike, and a look in
+/// vain costs a quarter of what the scanner then does. After each that was, twice as many lines go
+/// by without one.
+#[derive(Debug, Default)]
+struct Patience {
+    /// Lines that go by.
+    wait: u32,
+    /// After the next look in vain, as a power of two.
+    vain: u32,
+}
+
+impl Patience {
+    /// Lines that go by at most, as a power of two.
+    const VAIN_MAX: u32 = 6;
+
+    fn looks(&self) -> bool {
+        self.wait == 0
+    }
+
+    /// A line is done, and whether it was of the common kind.
+    fn saw(&mut self, flat: bool) {
+        if flat {
+            self.vain = 0;
+        } else if self.wait > 0 {
+            self.wait -= 1;
+        } else {
+            self.wait = (1 << self.vain) - 1;
+            self.vain = (self.vain + 1).min(Self::VAIN_MAX);
         }
     }
 }
