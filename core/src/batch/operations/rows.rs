@@ -320,8 +320,8 @@ impl RowPipeline {
 }
 
 /// When to look whether a line is of the common kind: lines of one input are alike, and a look in
-/// vain costs a quarter of what the scanner then does. After each that was, twice as many lines go
-/// by without one.
+/// vain costs three tenths of what the scanner then does. After each that was, twice as many lines
+/// go by without one.
 #[derive(Debug, Default)]
 struct Patience {
     /// Lines that go by.
